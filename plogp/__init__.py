@@ -1,0 +1,31 @@
+"""plogp: information theory for machine learning.
+
+Measure it, estimate it, train on it, decode with it, audit with it, compress with it. The name is the summand
+of Shannon's entropy, p log p. Rooms (``plogp.measures``, ``plogp.estimate``, ...) are loaded on first use.
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+__version__ = "0.1.0"
+
+_ROOMS = ("cli", "dynamics", "estimate", "measures", "papers", "report", "stats", "tables", "testing")
+
+if TYPE_CHECKING:
+    from plogp import cli, dynamics, estimate, measures, papers, report, stats, tables, testing
+    from plogp.measures import *  # noqa: F403
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ROOMS:
+        return _import_module(f"plogp.{name}")
+    if not name.startswith("_"):
+        measures = _import_module("plogp.measures")
+        if name in measures.__all__:
+            return getattr(measures, name)
+    raise AttributeError(f"module 'plogp' has no attribute {name!r}; its rooms are {', '.join(_ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_ROOMS, *_import_module("plogp.measures").__all__, "__version__"])

@@ -1,6 +1,8 @@
 """Exact functionals of known distributions: entropies, divergences and what is built from them."""
 
+from plogp.measures import bounds
 from plogp.measures.custom import from_generator
+from plogp.measures.differential import differential_entropy
 from plogp.measures.divergence import Dissimilarity, Divergence
 from plogp.measures.entropy import (
     Entropy,
@@ -11,6 +13,7 @@ from plogp.measures.entropy import (
     hill_number,
     varentropy,
 )
+from plogp.measures.mixture import jensen_shannon
 from plogp.measures.registry import divergence, divergences
 from plogp.measures.uncertainty import Estimate
 
@@ -19,7 +22,9 @@ __all__ = [
     "Divergence",
     "Entropy",
     "Estimate",
+    "bounds",
     "divergence",
+    "differential_entropy",
     "divergences",
     "entropies",
     "entropy",
@@ -27,5 +32,6 @@ __all__ = [
     "from_generator",
     "get_entropy",
     "hill_number",
+    "jensen_shannon",
     "varentropy",
 ]

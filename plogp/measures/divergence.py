@@ -56,7 +56,7 @@ class Pair:
         """Log-ratio."""
         if not self.first.given_logs:
             # Entries of at most 1 that are all above 1e-150 have quotients far from overflow.
-            tame = not self.zeros and min(v.row_min.min() for v in (self.first, self.second)) > 1e-150
+            tame = not self.zeros and all((v.row_min > 1e-150).all() for v in (self.first, self.second))
             return log_ratio(self.p, self.q, self.off if self.zeros else None, tame=tame)
         ratio = self.first.finite_log_p - self.second.finite_log_p
         return self.xp.where(self.off, self.xp.zeros_like(ratio), ratio) if self.zeros else ratio

@@ -173,7 +173,7 @@ class Functional:
             value = reduce(*(Distribution(xp, log_p=x) for x in logs))
             return (value, *(norm[..., 0] for norm in norms)) if look else (value,)
 
-        look = check and self._on_simplex and not is_traced(*rows)
+        look = check and (logits or self._on_simplex) and not is_traced(*rows)
         done = sweep(kernel, rows, ("sum",) * (1 + len(rows) * look), additive=False)
         for name, norm in zip(names, done[1:]):
             _check_log_mass(xp, norm, name, None if logits else tolerance(xp, out, length))

@@ -68,6 +68,7 @@ class HockeyStick(Divergence):
         self.g = float(g)
         if not 1.0 <= self.g < math.inf:
             raise ValueError(f"g must be at least 1, got {g!r}")
+        self.symmetric = self.g == 1.0
         self.df0_swapped = -self.g
         self.curvature = math.inf if self.g == 1.0 else 0.0
 

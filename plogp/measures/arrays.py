@@ -28,6 +28,7 @@ __all__ = [
     "logsumexp",
     "namespace",
     "non_negative",
+    "normalized_logs",
     "wright_omega",
     "xlogx",
     "xlogy",
@@ -222,13 +223,14 @@ def check_probabilities(p: Array, axis: int | tuple[int, ...] = -1, name: str = 
         raise ValueError(f"{name} is empty along its probability axis (shape {tuple(p.shape)})")
     total = xp.sum(p, axis=axis)
     low = xp.min(p) if math.prod(p.shape) else xp.asarray(0.0)
-    check_mass(float(low), total, xp, name, axis, tolerance(xp, dtype or p.dtype, size))
+    check_mass(float(detach(low)), total, xp, name, axis, tolerance(xp, dtype or p.dtype, size))
 
 
 def check_mass(low: float, total: Array, xp: Any, name: str, axis: Any, tol: float) -> None:
     """Judge the smallest entry and the sums of `name`; the message says what was found."""
     if math.prod(total.shape) == 0:
         return
+    total = detach(total)
     worst = float(xp.max(xp.abs(total - 1.0)))
     if math.isnan(worst) or math.isnan(low):
         raise ValueError(f"{name} contains NaN or infinite entries; expected probabilities")
@@ -317,7 +319,20 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     >>> log_softmax(np.array([0.0, 0.0]))
     array([-0.69314718, -0.69314718])
     """
-    return x - logsumexp(x, axis=axis, keepdims=True)
+    return normalized_logs(x, axis)[0]
+
+
+def normalized_logs(x: Array, axis: int = -1) -> tuple[Array, Array]:
+    """Return `(log_softmax(x), logsumexp(x))`, the second with the axis kept.
+
+    The largest entry is taken off first and stays off: logits of 1e4 lose no digits to it.
+    """
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    top = detach(xp.where(xp.isinf(top), xp.zeros_like(top), top))
+    shifted = x - top
+    norm = logsumexp(shifted, axis=axis, keepdims=True)
+    return shifted - norm, norm + top
 
 
 def log1mexp(x: Array) -> Array:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from plogp.measures.functional import log_factor
+
 __all__ = ["differential_entropies", "differential_entropy"]
 
 Value = Any  # a float or an array of parameters
@@ -183,4 +185,4 @@ def differential_entropy(family: str, *, base: float | None = None, **parameters
     except TypeError as error:
         raise TypeError(f"{family} takes {', '.join(inspect.signature(build).parameters)}: {error}") from None
     value = build(**parameters)
-    return value if base is None else value / math.log(base)
+    return value * log_factor(base)

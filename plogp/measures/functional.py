@@ -18,16 +18,18 @@ from plogp.measures.arrays import (
     cast,
     check_axis,
     check_mass,
+    detach,
     floats,
     is_traced,
     log_probabilities,
     logsumexp,
+    normalized_logs,
     scalar,
     tolerance,
 )
 from plogp.measures.sweep import sweep
 
-__all__ = ["Distribution", "Functional"]
+__all__ = ["Distribution", "Functional", "log_factor"]
 
 
 class Distribution:
@@ -149,7 +151,7 @@ class Functional:
             tol = tolerance(xp, out, length)
             for name, mass, low in zip(names, done[1::2], done[2::2]):
                 if math.prod(low.shape):
-                    check_mass(float(xp.min(low)), mass, xp, name, axis, tol)
+                    check_mass(float(detach(xp.min(low))), mass, xp, name, axis, tol)
         return self._result(xp, done[0], factor, out)
 
     def _of_logs(
@@ -168,8 +170,11 @@ class Functional:
         length = rows[0].shape[-1]
 
         def kernel(*blocks: Array) -> tuple[Array, ...]:
-            norms = [logsumexp(x, keepdims=True) for x in blocks] if logits or look else []
-            logs = [x - norm for x, norm in zip(blocks, norms)] if logits else blocks
+            if logits:
+                both = [normalized_logs(x) for x in blocks]
+                logs, norms = [log for log, _ in both], [norm for _, norm in both]
+            else:
+                logs, norms = list(blocks), [logsumexp(x, keepdims=True) for x in blocks] if look else []
             value = reduce(*(Distribution(xp, log_p=x) for x in logs))
             return (value, *(norm[..., 0] for norm in norms)) if look else (value,)
 
@@ -180,13 +185,9 @@ class Functional:
         return self._result(xp, done[0], factor, out)
 
     def _factor(self, base: float | None) -> float:
-        if base is None:
-            return 1.0
-        if self.unit != "nats":
+        if base is not None and self.unit != "nats":
             raise ValueError(f"base={base!r} has no meaning for {self!r}: its values are dimensionless")
-        if not (base > 0 and base != 1 and math.isfinite(base)):
-            raise ValueError(f"base must be a positive number other than 1, got {base!r}")
-        return 1.0 / math.log(base)
+        return log_factor(base)
 
     def _result(self, xp: Any, reduced: Array, factor: float, dtype: Any) -> Any:
         value = self._finish(xp, reduced)
@@ -197,6 +198,19 @@ class Functional:
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self)))
+
+
+def log_factor(base: float | None) -> float:
+    """Return what turns nats into units of log `base`; 1 for None.
+
+    >>> log_factor(None)
+    1.0
+    """
+    if base is None:
+        return 1.0
+    if not (base > 0 and base != 1 and math.isfinite(base)):
+        raise ValueError(f"base must be a positive number other than 1, got {base!r}")
+    return 1.0 / math.log(base)
 
 
 def _align(xp: Any, arrays: list[Array], axis: int, names: list[str]) -> list[Array]:
@@ -232,7 +246,7 @@ def _check_log_mass(xp: Any, norm: Array, name: str, tol: float | None) -> None:
     """Judge log Σ exp of each row: it must be finite, and 0 where log-probabilities were promised."""
     if math.prod(norm.shape) == 0:
         return
-    flat = xp.reshape(norm, (-1,))
+    flat = detach(xp.reshape(norm, (-1,)))
     bad = ~xp.isfinite(flat)
     if bool(xp.any(bad)):
         row = int(xp.argmax(xp.astype(bad, xp.int8)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plogp.measures.arrays import Array, cast, check_axis, check_probabilities, floats, is_traced, scalar
+from plogp.measures.functional import log_factor
 from plogp.measures.kl_family import KL
 
 __all__ = ["jensen_shannon"]
@@ -81,4 +82,4 @@ def jensen_shannon(
     # A component of weight 0 may have mass where the mixture has none; it does not count.
     live = w > 0
     terms = xp.where(live, w * xp.where(live, xp.asarray(kl), xp.zeros_like(w)), xp.zeros_like(w))
-    return scalar(cast(xp, xp.sum(terms, axis=-1) * KL()._factor(base), out))
+    return scalar(cast(xp, xp.sum(terms, axis=-1) * log_factor(base), out))

@@ -20,6 +20,7 @@ from plogp.measures.arrays import (
     xlogx,
 )
 from plogp.measures.divergence import Dissimilarity, Pair
+from plogp.measures.functional import log_factor
 
 __all__ = ["SandwichedRenyi", "Umegaki", "check_density", "von_neumann"]
 
@@ -64,7 +65,7 @@ def von_neumann(rho: Array, *, base: float | None = None, check: bool = True) ->
     values = xp.linalg.eigvalsh(rho)
     values = xp.where(values < 0, xp.zeros_like(values), values)
     entropy = -xp.sum(xlogx(values), axis=-1)
-    return scalar(cast(xp, entropy if base is None else entropy / math.log(base), out))
+    return scalar(cast(xp, entropy * log_factor(base), out))
 
 
 class _Quantum(Dissimilarity):

@@ -1,0 +1,8 @@
+"""``python -m plogp`` is the command line."""
+
+import sys
+
+from plogp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Claims of the catalogue, one file a paper, in a sub-package a room."""

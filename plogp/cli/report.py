@@ -1,0 +1,154 @@
+"""``plogp report INPUT [OTHER]``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plogp.report import Report
+
+__all__ = ["add", "deliver", "run"]
+
+DEFAULT_OUT = "plogp-report"
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "report",
+        help="what a table carries, or what drifted between two",
+        description="Report what a table carries (one input), or what drifted from a reference to a current table "
+        "(two inputs): in the terminal, as report.html and as report.json.",
+    )
+    parser.add_argument("input", metavar="INPUT", help="CSV, TSV, Parquet, JSON lines, DuckDB file or engine URL")
+    parser.add_argument("other", metavar="OTHER", nargs="?", help="the current table; INPUT is then the reference")
+    parser.add_argument("--target", metavar="COLUMN", help="add what each column says about this one")
+    parser.add_argument("--divergence", default="js", metavar="NAME", help="what sorts the drift (default: js)")
+    parser.add_argument("--base", default="e", choices=("e", "2", "10"), help="nats, bits or bans (default: e)")
+    parser.add_argument(
+        "--columns", action="append", metavar="A,B", help="only these columns; quote a name that holds a comma"
+    )
+    parser.add_argument(
+        "--as", dest="kinds", action="append", metavar="NAME=KIND", help="how to read a column: postcode=categorical"
+    )
+    parser.add_argument("--pairs", action="store_true", help="dependence of all pairs also when there are two tables")
+    parser.add_argument("--out", default=DEFAULT_OUT, metavar="DIR", help=f"where to write (default: {DEFAULT_OUT})")
+    parser.add_argument("--json", action="store_true", help="print the JSON document instead of the summary")
+    parser.add_argument(
+        "--fail-on", choices=("drift", "leak"), help="exit with 1 if a column drifted, or gives the target away"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all randomness (default: 0)")
+    parser.set_defaults(run=run, parser=parser, late="other")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.fail_on == "drift" and args.other is None:
+        raise ValueError("--fail-on drift needs two tables, a reference and a current one")
+    if args.fail_on == "leak" and args.target is None:
+        raise ValueError("--fail-on leak needs --target")
+    return deliver(
+        args.input,
+        args.other,
+        args.target,
+        out=args.out,
+        as_json=args.json,
+        fail_on=args.fail_on,
+        divergence=args.divergence,
+        base=args.base,
+        columns=_columns(args.columns),
+        kinds=_kinds(args.kinds),
+        pairs=True if args.pairs else None,
+        seed=args.seed,
+    )
+
+
+def deliver(
+    table: Any,
+    other: Any,
+    target: str | None,
+    *,
+    out: str,
+    as_json: bool = False,
+    fail_on: str | None = None,
+    **options: Any,
+) -> int:
+    """Print each part as soon as it is finished, then write the files; an interrupt keeps what is finished."""
+    from plogp.cli.console import discard_output, output, waiting
+    from plogp.cli.main import FOUND, INTERRUPTED
+    from plogp.report import parts
+    from plogp.report.terminal import part_summary
+
+    directory = Path(out)
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"--out {out}: it is a file, and a directory is needed")
+    console = output()
+    made: Report | None = None
+    printed = 0
+    steps = parts(table, other, target, **options)
+    try:
+        while True:
+            with waiting("counting"):
+                made = next(steps, None) or made
+            if made is None or len(made.done) == printed:
+                break
+            printed = len(made.done)
+            if as_json:
+                continue
+            try:
+                console.print(part_summary(made.done[-1], made.unit))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Whoever reads the summary (head) has seen enough; the files are still wanted.
+                discard_output()
+    except KeyboardInterrupt:
+        if made is None or not made.done:
+            raise
+        made.interrupted = True
+    assert made is not None
+    page, data = made.save(directory)
+    if as_json:
+        sys.stdout.write(made.json)
+    else:
+        console.print(f"page: {page}\ndata: {data}", soft_wrap=True)
+    if made.interrupted:
+        sys.stderr.write("plogp: interrupted; the finished parts were written\n")
+        return INTERRUPTED
+    if fail_on == "drift" and made.drift is not None and made.drift.drifted:
+        return FOUND
+    if fail_on == "leak" and made.relation is not None and any(r.leak for r in made.relation.rows):
+        return FOUND
+    return 0
+
+
+def _columns(values: list[str] | None) -> list[str] | None:
+    if values is None:
+        return None
+    names = [name for value in values for name in next(csv.reader([value], skipinitialspace=True))]
+    if not names or not all(names):
+        raise ValueError(f"--columns needs names separated by commas, got {', '.join(values)!r}")
+    return names
+
+
+def _kinds(values: list[str] | None) -> dict[str, str] | None:
+    if values is None:
+        return None
+    import difflib
+
+    from plogp.tables.results import KINDS
+
+    kinds: dict[str, str] = {}
+    for value in values:
+        name, equals, kind = value.rpartition("=")
+        if not equals or not name:
+            raise ValueError(f"--as needs NAME=KIND, such as postcode=categorical, got {value!r}")
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind, KINDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; kinds: {', '.join(KINDS)}"
+            raise ValueError(f"--as {name}: no kind {kind!r}{hint}")
+        kinds[name] = kind
+    return kinds

@@ -1,0 +1,248 @@
+"""The report as one JSON document: the same numbers as the page, with a versioned schema.
+
+The schema is ``report.schema.json`` beside this file. Estimated numbers are ``{value, low, high, unit}``; a value
+that is not finite is the text "inf", "-inf" or "nan", so the document is strict JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import plogp
+from plogp.measures.uncertainty import Estimate
+from plogp.report.words import drift_answer, profile_answer, relation_answer
+from plogp.tables.results import ColumnProfile, Drift, DriftRow, PairDependence, Profile, Relation, TargetRow
+
+__all__ = ["SCHEMA_VERSION", "Input", "document", "estimate", "fingerprint", "schema", "to_text"]
+
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table that was read: its role, what it is called, and the SHA-256 of its bytes if it is a file."""
+
+    role: str
+    source: str
+    rows: int
+    columns: int
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields."""
+        return {
+            "role": self.role,
+            "source": self.source,
+            "rows": self.rows,
+            "columns": self.columns,
+            "sha256": self.sha256,
+            "bytes": self.size_bytes,
+        }
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document.
+
+    >>> schema()["properties"]["schema_version"]
+    {'const': '1.0'}
+    """
+    text = files("plogp.report").joinpath("report.schema.json").read_text(encoding="utf-8")
+    out: dict[str, Any] = json.loads(text)
+    return out
+
+
+def estimate(e: Estimate | None, unit: str = "nats") -> dict[str, Any] | None:
+    """Return an estimate as ``{value, low, high, unit}`` with its 95 % interval, nats converted to `unit`.
+
+    >>> estimate(Estimate(0.5, se=None, n=3, method="x"))
+    {'value': 0.5, 'low': None, 'high': None, 'unit': 'nats'}
+    """
+    if e is None:
+        return None
+    if e.unit == "nats":
+        e = e.to(unit)
+    low, high = e.interval(0.95) if e.has_interval else (None, None)
+    return {"value": strict(float(e.value)), "low": strict(low), "high": strict(high), "unit": e.unit}
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """Return a document as strict JSON, one row a line: it can be read, searched and compared line by line.
+
+    >>> print(to_text({"a": 1, "rows": [{"x": 1}, {"x": 2}], "none": []}), end="")
+    {
+    "a": 1,
+    "rows": [
+     {"x": 1},
+     {"x": 2}
+    ],
+    "none": []
+    }
+    """
+
+    def flat(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    entries = []
+    for key, value in document.items():
+        text = "[\n " + ",\n ".join(map(flat, value)) + "\n]" if isinstance(value, list) and value else flat(value)
+        entries.append(f"{flat(key)}: {text}")
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
+def strict(value: Any) -> Any:
+    """Return `value` made of what strict JSON can hold."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(v) for v in value]
+    if hasattr(value, "item"):
+        return strict(value.item())
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    # Dates and whatever else a table may hold have a text form that a reader knows.
+    return str(value)
+
+
+def _column(c: ColumnProfile, unit: str) -> dict[str, Any]:
+    return {
+        "name": c.name,
+        "kind": c.kind,
+        "n": c.n,
+        "missing": c.missing,
+        "distinct": c.distinct,
+        "entropy": estimate(c.entropy, unit),
+        "entropy_of": c.entropy_of,
+        "entropy_method": c.entropy.method,
+        "why_kind": c.why_kind,
+        "summary": strict(dict(c.summary)),
+        "histogram": strict(c.histogram.to_dict()),
+        "notes": list(c.notes),
+    }
+
+
+def _pair(p: PairDependence, unit: str) -> dict[str, Any]:
+    return {
+        "a": p.a,
+        "b": p.b,
+        "mutual_information": estimate(p.mutual_information, unit),
+        "normalized": strict(float(p.normalized)),
+        "p_value": strict(float(p.p_value)),
+        "p_adjusted": strict(float(p.p_adjusted)),
+        "dependent": p.dependent,
+        "method": p.method,
+    }
+
+
+def _target(r: TargetRow, unit: str) -> dict[str, Any]:
+    return {
+        "column": r.column,
+        "kind": r.kind,
+        "mutual_information": estimate(r.mutual_information, unit),
+        "information_value": estimate(r.information_value),
+        "p_value": strict(float(r.p_value)),
+        "p_adjusted": strict(float(r.p_adjusted)),
+        "informative": r.informative,
+        "leak": r.leak,
+        "method": r.mutual_information.method,
+        "bins": [
+            {
+                "label": b.label,
+                "n": b.n,
+                "share": strict(float(b.share)),
+                "event_rate": strict(b.event_rate),
+                "woe": strict(b.woe),
+                "woe_se": strict(b.woe_se),
+            }
+            for b in r.bins
+        ],
+        "notes": list(r.notes),
+    }
+
+
+def _drift(r: DriftRow, unit: str) -> dict[str, Any]:
+    return {
+        "column": r.column,
+        "kind": r.kind,
+        "psi": estimate(r.psi),
+        "js": estimate(r.js, unit),
+        "kl": estimate(r.kl, unit),
+        "wasserstein": estimate(r.wasserstein, unit),
+        "effect": estimate(r.effect, unit),
+        "p_value": strict(float(r.p_value)),
+        "p_adjusted": strict(float(r.p_adjusted)),
+        "drifted": r.drifted,
+        "how": r.how,
+        "why_kind": r.why_kind,
+        "new_categories": list(r.new_categories),
+        "vanished_categories": list(r.vanished_categories),
+        "missing_reference": r.missing_reference,
+        "missing_current": r.missing_current,
+        "reference": strict(r.reference.to_dict()),
+        "current": strict(r.current.to_dict()),
+        "notes": list(r.notes),
+    }
+
+
+def document(
+    inputs: list[Input],
+    drift: Drift | None,
+    relation: Relation | None,
+    profile: Profile | None,
+    *,
+    unit: str,
+    seed: int,
+    interrupted: bool,
+) -> dict[str, Any]:
+    """Return the report as a dictionary that `json.dumps(..., allow_nan=False)` accepts.
+
+    Numbers in nats are converted to `unit`; PSI and information value stay in nats, as their users know them.
+    """
+    answer = (
+        (drift_answer(drift) if drift else [])
+        + (relation_answer(relation, unit) if relation else [])
+        + (profile_answer(profile, unit) if profile else [])
+    )
+    notes = [n for part in (drift, relation, profile) if part is not None for n in part.notes]
+    return {
+        "plogp_version": plogp.__version__,
+        "schema_version": SCHEMA_VERSION,
+        "answer": answer,
+        "input": {
+            "tables": [i.to_dict() for i in inputs],
+            "target": relation.target if relation else None,
+            "target_kind": relation.target_kind if relation else None,
+            "target_entropy": estimate(relation.target_entropy, unit) if relation else None,
+            "event": relation.event if relation else None,
+            "dropped_rows": relation.dropped_rows if relation else 0,
+            "divergence": drift.divergence if drift else None,
+            "only_in_reference": list(drift.only_in_reference) if drift else [],
+            "only_in_current": list(drift.only_in_current) if drift else [],
+        },
+        "columns": [_column(c, unit) for c in profile.columns] if profile else [],
+        "pairs": [_pair(p, unit) for p in profile.pairs] if profile else [],
+        "target": [_target(r, unit) for r in relation.rows] if relation else [],
+        "drift": [_drift(r, unit) for r in drift.rows] if drift else [],
+        "notes": list(dict.fromkeys(notes)),
+        "seed": seed,
+        "interrupted": interrupted,
+    }

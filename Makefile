@@ -35,7 +35,7 @@ lint: $(VENV)/test  ## style, types, and which room may import which
 claims: $(VENV)/test  ## every claim of the catalogue, slow ones included, and the coverage table
 	$(BIN)/plogp reproduce --all --slow --out plogp-claims
 	$(BIN)/python -m pytest -m slow -n 2 tests
-	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/interval_coverage.py
 
 bench: $(VENV)/test  ## speed against named peers, side by side
 	$(BIN)/pip install --quiet --editable '.[bench]'

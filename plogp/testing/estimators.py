@@ -139,11 +139,10 @@ class _Suite:
     def check_truth(self) -> None:
         if self.truth is None:
             return
-        error = (
-            abs(self.answer.to("nats").value - self.truth) if self.answer.unit else abs(self.answer.value - self.truth)
-        )
+        answer = self.answer.to("nats") if self.answer.unit else self.answer
+        error = abs(answer.value - self.truth)
         allowed = max(0.3, 5 * (answer.se or 0.0))
-        assert error <= allowed, f"{self.answer.value} is {error:.3g} from the truth {self.truth}"
+        assert error <= allowed, f"{answer.value} is {error:.3g} from the truth {self.truth}"
 
     def check_consistency(self) -> None:
         if self.truth is None:

@@ -61,9 +61,9 @@ def woe_difference_has_the_logit_error(seed: int = 0) -> Result:
 def iv_error_and_bias(seed: int = 0) -> Result:
     """The delta-method error of IV and its first-order bias are those of repeated samples."""
     rng = np.random.default_rng(seed)
-    runs = 3000
-    bad, good = rng.multinomial(N1, EVENTS, runs), rng.multinomial(N0, OTHERS, runs)
-    values = np.array([iv_from_counts(b, g, smoothing=0.0).value.value for b, g in zip(bad, good)])
+    runs = 20_000
+    p, q = rng.multinomial(N1, EVENTS, runs) / N1, rng.multinomial(N0, OTHERS, runs) / N0
+    values = pl.divergence("jeffreys")(p, q)
     truth = float(((EVENTS - OTHERS) * np.log(EVENTS / OTHERS)).sum())
     at_truth = iv_from_counts(np.rint(N1 * EVENTS), np.rint(N0 * OTHERS), smoothing=0.0).value
     delta, bias = float(at_truth.se or 0.0), float(at_truth.diagnostics["bias"])
@@ -89,7 +89,7 @@ def iv_error_and_bias(seed: int = 0) -> Result:
 def iv_test_has_its_level(seed: int = 0) -> Result:
     """Where IV is 0 the chi-square test rejects 5 % of the time, and the folklore band has no level."""
     rng = np.random.default_rng(seed)
-    runs = 2000
+    runs = 4000
     rows = [
         iv_from_counts(rng.multinomial(N1, OTHERS), rng.multinomial(N0, OTHERS), smoothing=0.0) for _ in range(runs)
     ]
@@ -98,7 +98,7 @@ def iv_test_has_its_level(seed: int = 0) -> Result:
     return Result(
         rate,
         0.05,
-        "within 0.05 ± 0.01",
+        "rejects within 0.05 ± 0.01 of 4,000 equal pairs",
         abs(rate - 0.05) <= 0.01,
         baseline={"IV > 0.02, 'a predictor'": folklore},
         details={"runs": runs},
@@ -154,7 +154,7 @@ def three_encodings_score_alike(seed: int = 0) -> Result:
     from plogp.tables.binning import StumpBinner
     from plogp.tables.woe import WoEEncoder
 
-    shift = np.array([0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    shift = np.array([0.9, 0.7, 0.6, 0.5, 0.4, 0.2, 0.1, 0.0])
     scores: dict[str, list[float]] = {"one-hot": [], "WoE": [], "stumps": []}
     coefficients = []
     for k in range(3):
@@ -183,7 +183,7 @@ def three_encodings_score_alike(seed: int = 0) -> Result:
     gap = max(max(v) - min(v) for v in zip(*scores.values()))
     return Result(
         mean,
-        {"one-hot": 0.83, "WoE": 0.83, "stumps": 0.83},
+        {"largest gap": 0.02, "paper, on its credit data": "0.82 to 0.84 for all three"},
         "AUCs within 0.02 of one another in each of 3 seeds",
         gap <= 0.02,
         details={"largest gap": gap, "per seed": scores, "WoE coefficients (near 1)": coefficients},

@@ -227,7 +227,8 @@ def page(results: list[Result], repeats: int, seconds: float) -> str:
     lines = [
         "# Coverage of the intervals",
         "",
-        f"Measured by `benchmarks/interval_coverage.py`: {repeats} repetitions a row, {seconds:.0f} s. Nominal level 95 %.",
+        f"Measured by `benchmarks/interval_coverage.py`: {repeats} repetitions a row, {seconds:.0f} s. "
+        "Nominal level 95 %.",
         f"Of the {len(inside)} rows within the stated assumptions of their method, {good} cover 92 to 98 %, give or",
         "take two binomial errors. *low* and *high*: how often the whole interval lay below, above the truth.",
         "At independence and equality (truth 0) the lower end is 0, so the nominal coverage there is 97.5 %.",

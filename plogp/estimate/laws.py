@@ -109,7 +109,8 @@ class Below:
     def __call__(self, level: float) -> tuple[float, float]:
         """Return the interval of probability `level`."""
         low, high = self.gap(level)
-        return self.top - high, self.top - low
+        # A bias-corrected value may come out above the maximum; the interval holds it all the same.
+        return self.top - high, self.top - min(low, self.gap.value)
 
 
 @dataclass(frozen=True)

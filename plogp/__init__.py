@@ -13,7 +13,15 @@ __version__ = "0.1.0"
 _ROOMS = ("cli", "dynamics", "estimate", "measures", "papers", "report", "stats", "tables", "testing")
 
 if TYPE_CHECKING:
-    from plogp import cli, dynamics, estimate, measures, papers, report, stats, tables, testing
+    from plogp import cli as cli
+    from plogp import dynamics as dynamics
+    from plogp import estimate as estimate
+    from plogp import measures as measures
+    from plogp import papers as papers
+    from plogp import report as report
+    from plogp import stats as stats
+    from plogp import tables as tables
+    from plogp import testing as testing
     from plogp.measures import *  # noqa: F403
 
 

@@ -93,7 +93,7 @@ class Channel:
         return Channel(namespace(eye).ones_like(eye[:, :1]))
 
     @staticmethod
-    def from_function(images: Sequence[int], num_outputs: int | None = None) -> Channel:
+    def from_function(images: Sequence[int] | npt.NDArray[np.integer], num_outputs: int | None = None) -> Channel:
         """Return the deterministic channel x -> images[x].
 
         Raises

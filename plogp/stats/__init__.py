@@ -8,25 +8,20 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 if TYPE_CHECKING:
-    from plogp.stats.frontier import (
-        Frontier,
-        FrontierPoint,
-        Holdout,
-        ParetoMIP,
-        fair_frontier,
-        score_information,
-    )
+    from plogp.stats.frontier import Holdout, fair_frontier, holdout, score_information
+    from plogp.stats.pareto import Frontier, FrontierPoint, ParetoMIP
     from plogp.stats.semantic import EnMMixture, MSIClassifier
 
 # Public name -> the module that defines it. A new method adds its line here.
 _HOMES = {
     "EnMMixture": "semantic",
-    "Frontier": "frontier",
-    "FrontierPoint": "frontier",
+    "Frontier": "pareto",
+    "FrontierPoint": "pareto",
     "Holdout": "frontier",
     "MSIClassifier": "semantic",
-    "ParetoMIP": "frontier",
+    "ParetoMIP": "pareto",
     "fair_frontier": "frontier",
+    "holdout": "frontier",
     "score_information": "frontier",
 }
 
@@ -38,6 +33,7 @@ __all__ = [
     "MSIClassifier",
     "ParetoMIP",
     "fair_frontier",
+    "holdout",
     "score_information",
 ]
 

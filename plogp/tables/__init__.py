@@ -10,9 +10,15 @@ from typing import Any as _Any
 
 from plogp.tables.binning import Binner, OptimalBinner, QuantileBinner, StumpBinner, TreeBinner, UserBinner
 from plogp.tables.drifting import drift
-from plogp.tables.information_value import InformationRow, InformationTable, iv_from_counts, psi_from_counts
+from plogp.tables.information_value import (
+    InformationRow,
+    InformationTable,
+    iv_from_counts,
+    psi_from_counts,
+    weight_of_evidence,
+)
 from plogp.tables.iv_psi import iv, psi
-from plogp.tables.partition import optimal_partition
+from plogp.tables.partition import cut_p_value, optimal_partition, optimal_partition_classes
 from plogp.tables.profiling import profile
 from plogp.tables.relating import relate
 from plogp.tables.results import (
@@ -54,15 +60,18 @@ __all__ = [
     "TreeBinner",
     "UserBinner",
     "WoEEncoder",
+    "cut_p_value",
     "drift",
     "iv",
     "iv_from_counts",
     "open_table",
     "optimal_partition",
+    "optimal_partition_classes",
     "profile",
     "psi",
     "psi_from_counts",
     "relate",
+    "weight_of_evidence",
 ]
 
 

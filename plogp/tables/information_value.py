@@ -70,7 +70,7 @@ class InformationRow:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InformationTable(Frame):
     """What `iv` and `psi` return: one `InformationRow` a column, the largest value first."""
 

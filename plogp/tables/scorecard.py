@@ -34,7 +34,7 @@ class PointsRow:
     points: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PointsTable(Frame):
     """A scorecard on paper: look up each column's bin and add the points."""
 

@@ -5,6 +5,7 @@ import pandas as pd
 import polars
 import pytest
 
+from plogp.tables.binner import best_cut
 from plogp.tables.binning import (
     UNKNOWN,
     OptimalBinner,
@@ -12,7 +13,6 @@ from plogp.tables.binning import (
     StumpBinner,
     TreeBinner,
     UserBinner,
-    best_cut,
 )
 from plogp.tables.columns import code_target, read_columns
 

@@ -116,6 +116,15 @@ def test_noise_is_no_predictor():
     assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 150)
 
 
+def test_a_rare_part_that_knows_something_is_not_lost():
+    rng = np.random.default_rng(0)
+    y = rng.random(4000) < 0.3
+    count = (rng.random(4000) < np.where(y, 0.06, 0.02)) * rng.integers(1, 5, 4000)
+    row = iv({"count": count, "y": y}, "y")["count"]
+    assert row.band == "weak"
+    assert row.p_value < 1e-4
+
+
 def test_missing_is_a_bin_with_its_own_weight():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=3000), rng.random(3000) < 0.3
@@ -190,6 +199,7 @@ def test_result_is_a_frame():
     record = found.to_dicts()[0]
     assert {"feature", "value", "value_low", "value_high", "value_se", "bias_corrected", "chi2", "df"} <= set(record)
     assert found.to_pandas().loc[0, "feature"] == "x"
+    assert repr(found).splitlines()[0] == found.title
     assert "suspicious" in repr(found)
 
 

@@ -91,12 +91,12 @@ def test_classes_are_the_optimum(counts, max_bins):
 def test_two_classes_agree_with_binary():
     rng = np.random.default_rng(0)
     events, others = rng.integers(50, 90, 30), rng.integers(50, 90, 30)
-    events[12:20] += 60
+    events[12:20] += 60  # and state 11 is high by chance
     # 2 n I(bin; class) is the Jensen-Shannon divergence with the classes' shares, in chi-square units.
     weighted = pl.divergence("gjs", pi=events.sum() / (events + others).sum())
     a = optimal_partition(events, others, divergence=weighted, smoothing=0.0)
     b = optimal_partition_classes(np.column_stack([others, events]))
-    assert a.tolist() == b.tolist() == [12, 20]
+    assert a.tolist() == b.tolist() == [11, 20]
 
 
 def test_monotone_classes_follow_the_values():

@@ -49,13 +49,8 @@ from plogp.estimate.inference import (
     PermutationTest,
     adjust_p_values,
     block_jackknife,
-    circular_shift,
     jackknife,
-    local_permutation,
     permutation_test,
-    shuffle,
-    shuffle_blocks,
-    shuffle_within,
     subsample_se,
 )
 from plogp.estimate.kde_phase import Phase, kde_phase, phase_rate
@@ -75,6 +70,13 @@ from plogp.estimate.multinomial import multinomial_divergence
 from plogp.estimate.nn_ratio import ensemble_weights, nn_ratio_divergence
 from plogp.estimate.one_step import one_step_divergence
 from plogp.estimate.ordinal import ordinal_counts, ordinal_patterns, permutation_entropy, weighted_permutation_entropy
+from plogp.estimate.rearrangements import (
+    circular_shift,
+    local_permutation,
+    shuffle,
+    shuffle_blocks,
+    shuffle_within,
+)
 from plogp.estimate.registry import methods, register
 from plogp.estimate.series import delay_embedding, long_run_error
 from plogp.estimate.spacing import vasicek

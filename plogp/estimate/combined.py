@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -30,9 +31,16 @@ __all__ = [
 ]
 
 
-def from_columns(measure: str, method: str, *variables: Any, num_states: Any = None, sample: Any = None) -> Estimate:
+def from_columns(
+    measure: str,
+    method: str,
+    *variables: Any,
+    num_states: Any = None,
+    sample: Any = None,
+    names: Sequence[str] | None = None,
+) -> Estimate:
     """A discrete measure of columns of labels; `sample` asks for per-sample terms, for paired differences."""
-    names = [f"variable {i}" for i in range(len(variables))]
+    names = names or [f"variable {i}" for i in range(len(variables))]
     if measure == "entropy" and sample is None:  # codes beyond the counts are not needed
         table = CountTable.from_columns(*variables, names=names)
         return evaluate(measure, table, method, num_states=num_states)
@@ -106,11 +114,11 @@ def binned_mutual_information(
     return replace(found, method=f"binned({strategy}, bins={bins}, {found.method})", diagnostics=facts)
 
 
-def ross_either_way(x: Any, y: Any, **options: Any) -> Estimate:
+def ross_either_way(x: Any, y: Any, *, names: Sequence[str] = ("x", "y"), **options: Any) -> Estimate:
     """Ross' estimator with its arguments in either order: the labels are those that are no floats."""
-    x, y = np.asarray(x), np.asarray(y)
-    c, z = (x, y) if x.dtype.kind != "f" else (y, x)
-    return ross(encode(c, "labels")[0], z, **options)
+    pairs = [(np.asarray(v), name) for v, name in zip((x, y), names)]
+    (c, label), (z, number) = pairs if pairs[0][0].dtype.kind != "f" else pairs[::-1]
+    return ross(encode(c, label)[0], z, names=(label, number), **options)
 
 
 def o_information_ksg(*variables: Any, **options: Any) -> Estimate:

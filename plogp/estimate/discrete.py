@@ -5,7 +5,8 @@ counts; every measure works with every strategy, and none of the products is wri
 
 Intervals are about the true quantity, whatever strategy gave the value. They are centred at Chao-Wang-Jost's
 value, the least biased of the strategies in sparse tables, with its jackknife standard error; information that
-cannot be negative has its interval from `laws.Boundary`, valid at independence, where the normal one is not. The
+cannot be negative has its interval from `laws.Boundary`, valid at independence, where the normal one is not. Of
+an identifier, whose values are all different, the interval of the information is all that is possible. The
 plug-in's value may therefore lie outside its own interval: its bias is larger than its error. Entropies by NSB
 have their posterior instead.
 """
@@ -14,12 +15,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.combinations import MEASURES, Axes, Measure
 from plogp.estimate.counts import CountTable
 from plogp.estimate.entropies import (
     Abundances,
@@ -29,13 +30,10 @@ from plogp.estimate.entropies import (
     chao_wang_jost_without_one,
     strategy,
 )
-from plogp.estimate.independence import IndependenceTest, independence_test, mutual_independence_test
-from plogp.estimate.laws import Below, Boundary, OneState
+from plogp.estimate.laws import Below, Boundary, OneState, UpTo, Within
 from plogp.measures.uncertainty import Estimate, IntervalLaw, Normal
 
 __all__ = [
-    "MEASURES",
-    "Measure",
     "conditional_entropy_from_counts",
     "conditional_mutual_information_from_counts",
     "dual_total_correlation_from_counts",
@@ -48,89 +46,8 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
-Axes = tuple[int, ...]
-Terms = list[tuple[float, Axes]]
 #: Standard error of the mean of terms in the order of the samples (for dependent samples).
 ErrorOfMean = Callable[[FloatArray], float]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure of `d` variables as a signed sum of joint entropies.
-
-    Attributes
-    ----------
-    name : str
-        The field's name.
-    terms : callable
-        ``terms(d)`` returns pairs (sign, axes); the entropy of no axes is 0.
-    arity : (int, int or None)
-        Fewest and most variables.
-    test : callable or None
-        The test of its null hypothesis, for measures that are 0 only under an independence.
-    null : str
-        That hypothesis in words.
-    """
-
-    name: str
-    terms: Callable[[int], Terms]
-    arity: tuple[int, int | None]
-    test: Callable[[CountTable], IndependenceTest] | None = None
-    null: str = ""
-
-
-def _everything(d: int) -> Axes:
-    return tuple(range(d))
-
-
-def _without(d: int, i: int) -> Axes:
-    return tuple(j for j in range(d) if j != i)
-
-
-def _total_correlation(d: int) -> Terms:
-    return [*((1.0, (i,)) for i in range(d)), (-1.0, _everything(d))]
-
-
-def _dual_total_correlation(d: int) -> Terms:
-    return [(1.0 - d, _everything(d)), *((1.0, _without(d, i)) for i in range(d))]
-
-
-def _o_information(d: int) -> Terms:
-    """Total minus dual total correlation: (d - 2) H(X) + Σ H(X_i) - H(X without i)."""
-    return [(d - 2.0, _everything(d)), *((1.0, (i,)) for i in range(d)), *((-1.0, _without(d, i)) for i in range(d))]
-
-
-def _interaction(d: int) -> Terms:
-    """McGill: -Σ_S (-1)^(d - |S|) H(X_S); for three variables I(X;Y|Z) - I(X;Y), positive for synergy."""
-    subsets = [tuple(i for i in range(d) if mask >> i & 1) for mask in range(1, 2**d)]
-    return [(-((-1.0) ** (d - len(s))), s) for s in subsets]
-
-
-MEASURES: dict[str, Measure] = {
-    m.name: m
-    for m in (
-        Measure("entropy", lambda d: [(1.0, _everything(d))], (1, None)),
-        Measure("conditional_entropy", lambda d: [(1.0, _everything(d)), (-1.0, tuple(range(1, d)))], (2, None)),
-        Measure(
-            "mutual_information",
-            lambda d: [(1.0, (0,)), (1.0, (1,)), (-1.0, (0, 1))],
-            (2, 2),
-            lambda t: independence_test(t, (0,), (1,)),
-            "independence",
-        ),
-        Measure(
-            "conditional_mutual_information",
-            lambda d: [(1.0, (0, 2)), (1.0, (1, 2)), (-1.0, (0, 1, 2)), (-1.0, (2,))],
-            (3, 3),
-            lambda t: independence_test(t, (0,), (1,), (2,)),
-            "conditional independence",
-        ),
-        Measure("total_correlation", _total_correlation, (2, None), mutual_independence_test, "mutual independence"),
-        Measure("dual_total_correlation", _dual_total_correlation, (2, None)),
-        Measure("o_information", _o_information, (3, None)),
-        Measure("interaction_information", _interaction, (2, 16)),
-    )
-}
 
 
 def evaluate(
@@ -199,22 +116,30 @@ def evaluate(
     else:
         mean = table.counts @ pseudo / n
         variance = float(table.counts @ (pseudo - mean) ** 2) / (n * (n - 1))
-    fewest = min(len(table.project((i,))[0].counts) for i in range(d))
+    observed = [len(table.project((i,))[0].counts) for i in range(d)]
     # A linear error of 0 (uniform states) leaves the quadratic one: the variance of χ²(m - 1) / (2 N).
-    se = math.sqrt(max(variance, (fewest - 1) / (2 * n**2)))
-    diagnostics: dict[str, Any] = _facts(table, sizes)
+    se = math.sqrt(max(variance, (min(observed) - 1) / (2 * n**2)))
+    diagnostics: dict[str, Any] = _facts(table, sizes, observed)
     test = None if m.test is None else m.test(table)
     if test is not None:
         diagnostics |= {"null": m.null, "test": test.name, "statistic": test.statistic, "df": test.df}
         diagnostics["smallest_expected"] = test.expected
     law: IntervalLaw
     if m.name == "entropy" and chosen.posterior_sd is not None:
-        se = chosen.posterior_sd(margins[_everything(d)])
+        se = chosen.posterior_sd(margins[tuple(range(d))])
         law = Normal(value, se)
         diagnostics["interval"] = "posterior"
     elif m.name == "entropy":
-        law = _entropy_law(margins[_everything(d)], centre, se)
+        law = _entropy_law(margins[tuple(range(d))], centre, se)
         diagnostics["interval"] = "jackknife about chao_wang_jost"
+    elif m.name == "mutual_information" and n in observed:
+        different = observed.index(n)
+        law = UpTo(_entropy_law(margins[(1 - different,)], centre, se))
+        diagnostics["interval"] = "from 0 to the entropy"
+        diagnostics["note"] = (
+            f"every value of {table.names[different]} is different (an identifier?): the samples do not tell how much "
+            f"it shares with {table.names[1 - different]}"
+        )
     elif m.name == "mutual_information" and (determined := _determined(table, margins)) is not None:
         law = _entropy_law(determined, centre, se)
         diagnostics["interval"] = "jackknife about chao_wang_jost; one variable determines the other"
@@ -244,7 +169,7 @@ def _entropy_law(a: Abundances, centre: float, se: float) -> IntervalLaw:
     if m == 1:
         return OneState(int(n))
     if a.seen(1) > 0:  # singletons: there may be more states, and the maximum is unknown
-        return Normal(centre, se)
+        return Within(Normal(centre, se), centre)
     top = math.log(m)
     return Below(top, Boundary(top - centre, 2 * n, m - 1, se))
 
@@ -272,7 +197,7 @@ def _sizes(given: int | Sequence[int] | None, shape: Axes | None, d: int) -> Axe
     return tuple(int(k) for k in sizes)
 
 
-def _facts(table: CountTable, sizes: Axes | None) -> dict[str, Any]:
+def _facts(table: CountTable, sizes: Axes | None, observed: Sequence[int]) -> dict[str, Any]:
     """What a careful reader asks about a table of counts."""
     joint = Abundances.of(table.counts)
     n = joint.n
@@ -286,6 +211,8 @@ def _facts(table: CountTable, sizes: Axes | None) -> dict[str, Any]:
         facts["num_states"] = sizes if len(sizes) > 1 else sizes[0]
     if facts["coverage"] < 0.5:
         facts["note"] = "more than half of the probability may lie in states not seen: the interval is not reliable"
+    elif facts["coverage"] < 0.9 and (cells := math.prod(observed)) > n:
+        facts["note"] = f"fewer samples ({n:.0f}) than joint states ({cells}): rare states not seen may move the value"
     return facts
 
 
@@ -368,8 +295,17 @@ def mutual_information_from_counts(
     Estimate
         In nats; may be slightly negative. `p_value` is that of the G test of independence, or in sparse tables
         (an expected count below 5) of X² by its permutation moments. Intervals of nominal 95 % covered 93 to
-        99 % in simulations with N >= 4 Kx Ky, at independence and away from it. They are too short where all
-        that breaks a deterministic relation is too rare to have been seen.
+        99 % in simulations with N >= 4 Kx Ky, at independence and away from it. Rare cells are the exception:
+        in dependent 2 x 2 tables with 2 to 5 expected counts in the rarest cell they covered 84 to 94 %. They
+        are too short where all that breaks a deterministic relation is too rare to have been seen, and where
+        most of many joint states are rare (``diagnostics["note"]``).
+
+    Notes
+    -----
+    Measured mean error over 25 tables, Kx = Ky = 50, N = 500, independent and uniform: Chao-Wang-Jost +0.02
+    (single values scatter by 0.13, to both sides of 0), Chao-Shen -0.09, Grassberger 0.71, Zhang 1.23,
+    Miller-Madow 1.29, plug-in 1.64 nats. With 70 % of the mass on the diagonal (truth 2.16): +0.04, 0.60, 0.50,
+    0.68, 0.70, 0.80.
 
     Raises
     ------

@@ -6,47 +6,17 @@ neighbours. ``method=`` names any registered estimator (`plogp.estimate.registry
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from plogp.estimate.combined import (
-    binned_mutual_information,
-    from_columns,
-    o_information_gaussian,
-    o_information_ksg,
-    ross_either_way,
-    transfer_entropy_from_labels,
-)
-from plogp.estimate.conditional import frenzel_pompe, transfer_entropy_knn
-from plogp.estimate.counts import encode
-from plogp.estimate.density import kde_entropy
-from plogp.estimate.entropies import STRATEGIES
-from plogp.estimate.gaussian import (
-    copula_mutual_information,
-    gaussian_conditional_mutual_information,
-    gaussian_entropy,
-    gaussian_mutual_information,
-    gaussian_total_correlation,
-    gaussian_transfer_entropy,
-)
-from plogp.estimate.inference import (
-    Rearrange,
-    circular_shift,
-    local_permutation,
-    permutation_test,
-    shuffle,
-    shuffle_within,
-)
-from plogp.estimate.knn import kozachenko_leonenko, weighted_kozachenko_leonenko
-from plogp.estimate.ksg import ksg, total_correlation_ksg
-from plogp.estimate.mixed import gao
-from plogp.estimate.registry import Variable, find, prepare, register
+from plogp.estimate.choice import Seed, estimate
+from plogp.estimate.combined import from_columns
+from plogp.estimate.inference import permutation_test
+from plogp.estimate.rearrangements import Rearrange, circular_shift, local_permutation, shuffle, shuffle_within
+from plogp.estimate.registry import Variable, prepare
 from plogp.measures.uncertainty import Estimate
 
 __all__ = [
@@ -60,129 +30,6 @@ __all__ = [
     "total_correlation",
     "transfer_entropy",
 ]
-
-Seed = np.random.Generator | int | None
-
-
-def _within_states(x: Any, y: Any, z: Any, *, rng: Seed = None, **options: Any) -> Estimate:
-    """I(X;Y|Z) for labels z as Σ p(z) I(X;Y|Z=z), each term by the method that suits x and y."""
-    codes, labels = encode(z, "z")
-    generator = np.random.default_rng(rng)
-    parts, shares, skipped = [], [], 0
-    for state in range(len(labels)):
-        here = codes == state
-        if here.sum() < 10:
-            skipped += int(here.sum())
-            continue
-        parts.append(mutual_information(x[here], y[here], rng=generator, **options))
-        shares.append(float(here.mean()))
-    if not parts:
-        raise ValueError("every state of z has fewer than 10 samples: the conditional information cannot be estimated")
-    total = sum(shares)
-    value = sum(w * e.value for w, e in zip(shares, parts)) / total
-    # Sampling error within the states, and of how often each state is seen.
-    within = sum((w / total * (e.se or 0.0)) ** 2 for w, e in zip(shares, parts))
-    between = sum(w / total * (e.value - value) ** 2 for w, e in zip(shares, parts)) / len(codes)
-    facts = {"states": len(parts), "dropped": skipped}
-    return Estimate(
-        value, math.sqrt(within + between), len(codes) - skipped, f"within z: {parts[0].method}", diagnostics=facts
-    )
-
-
-def _register_all() -> None:
-    for name in STRATEGIES:
-        for measure in (
-            "entropy",
-            "conditional_entropy",
-            "mutual_information",
-            "conditional_mutual_information",
-            "total_correlation",
-            "dual_total_correlation",
-            "o_information",
-            "interaction_information",
-        ):
-            register(measure, name, partial(from_columns, measure, name), "discrete")
-        register("transfer_entropy", name, partial(transfer_entropy_from_labels, name), "discrete")
-    register("entropy", "kozachenko_leonenko", kozachenko_leonenko, "continuous")
-    register("entropy", "weighted_kozachenko_leonenko", weighted_kozachenko_leonenko, "continuous")
-    register("entropy", "gaussian", gaussian_entropy, "continuous")
-    register("entropy", "kde", kde_entropy, "continuous")
-    register("mutual_information", "ksg", ksg, "continuous")
-    register("mutual_information", "ksg1", partial(ksg, variant=1), "continuous")
-    register("mutual_information", "ksg2", partial(ksg, variant=2), "continuous")
-    register("mutual_information", "gao", gao, "any")
-    register("mutual_information", "ross", ross_either_way, "mixed")
-    register("mutual_information", "gaussian", gaussian_mutual_information, "continuous")
-    register("mutual_information", "copula", copula_mutual_information, "continuous")
-    register("mutual_information", "binned", binned_mutual_information, "any")
-    register("conditional_mutual_information", "frenzel_pompe", frenzel_pompe, "continuous")
-    register("conditional_mutual_information", "gaussian", gaussian_conditional_mutual_information, "continuous")
-    register("conditional_mutual_information", "within_states", _within_states, "any")
-    register("transfer_entropy", "frenzel_pompe", transfer_entropy_knn, "continuous")
-    register("transfer_entropy", "gaussian", gaussian_transfer_entropy, "continuous")
-    register("total_correlation", "ksg", total_correlation_ksg, "continuous")
-    register("total_correlation", "gaussian", gaussian_total_correlation, "continuous")
-    register("o_information", "ksg", o_information_ksg, "continuous")
-    register("o_information", "gaussian", o_information_gaussian, "continuous")
-
-
-_register_all()
-
-#: Method by measure and kind of data, for ``method="auto"``.
-_AUTO = {
-    "entropy": {"discrete": "chao_wang_jost", "continuous": "kozachenko_leonenko"},
-    "conditional_entropy": {"discrete": "chao_wang_jost"},
-    "mutual_information": {"discrete": "chao_wang_jost", "continuous": "ksg", "mixed": "ross"},
-    "conditional_mutual_information": {
-        "discrete": "chao_wang_jost",
-        "continuous": "frenzel_pompe",
-        "mixed": "within_states",
-    },
-    "transfer_entropy": {"discrete": "chao_wang_jost", "continuous": "frenzel_pompe"},
-    "total_correlation": {"discrete": "chao_wang_jost", "continuous": "ksg"},
-    "dual_total_correlation": {"discrete": "chao_wang_jost"},
-    "o_information": {"discrete": "chao_wang_jost", "continuous": "ksg"},
-    "interaction_information": {"discrete": "chao_wang_jost"},
-}
-#: Methods that repeated values break.
-_NEEDS_DENSITY = {"kozachenko_leonenko", "weighted_kozachenko_leonenko", "ksg", "ksg1", "ksg2", "ross", "frenzel_pompe"}
-
-
-def _estimate(measure: str, variables: list[Variable], method: str, rng: Seed, options: dict[str, Any]) -> Estimate:
-    """Choose the method, check that it suits the data, and call it."""
-    kinds = {v.discrete for v in variables}
-    kind = "mixed" if len(kinds) == 2 else "discrete" if kinds == {True} else "continuous"
-    if method == "auto":
-        if kind not in _AUTO[measure]:
-            which = ", ".join(f"{v.name}: {'discrete' if v.discrete else 'continuous'}" for v in variables)
-            raise TypeError(
-                f"no method estimates the {measure.replace('_', ' ')} of {kind} variables ({which}); "
-                "bin the continuous ones, or convert labels that are numbers to float"
-            )
-        method = _AUTO[measure][kind]
-        if method == "ksg" and measure == "mutual_information":
-            options = {"scale": "rank", **options}  # invariant under increasing maps; holds for heavy tails too
-        if measure == "conditional_mutual_information" and kind == "mixed" and not variables[2].discrete:
-            raise TypeError(
-                "z is continuous while x or y is discrete: no method of this room handles that; "
-                "bin z to condition on its bins, or convert labels that are ordered numbers to float"
-            )
-    chosen = find(measure, method)
-    forced = chosen.suits == "discrete" and all(v.discrete or v.whole for v in variables)  # whole floats as labels
-    if chosen.suits not in ("any", kind) and not forced:
-        raise TypeError(f"method {chosen.name!r} is for {chosen.suits} variables; these are {kind}")
-    if chosen.name in _NEEDS_DENSITY and not options.get("jitter"):
-        for v in variables:
-            if v.whole:
-                raise ValueError(
-                    f"{v.name} is float but holds whole numbers with repeats: counts or categories, which have no "
-                    f"density. Pass {v.name}.astype(int) to count them"
-                    + (", or method='gao' for a mixture" if measure == "mutual_information" else "")
-                    + ", or jitter=1e-10 to break the ties by noise"
-                )
-    if "rng" in inspect.signature(chosen.estimate).parameters:
-        options = {**options, "rng": rng}
-    return chosen.estimate(*(v.values for v in variables), **options)
 
 
 def _tested(
@@ -262,7 +109,7 @@ def entropy(x: Any, method: str = "auto", *, rng: Seed = None, **options: Any) -
     >>> e.interval()[0] < 1.419 < e.interval()[1]
     True
     """
-    return _estimate("entropy", prepare(x=x), method, np.random.default_rng(rng), options)
+    return estimate("entropy", prepare(x=x), method, np.random.default_rng(rng), options)
 
 
 def conditional_entropy(x: Any, y: Any, method: str = "auto", **options: Any) -> Estimate:
@@ -271,7 +118,7 @@ def conditional_entropy(x: Any, y: Any, method: str = "auto", **options: Any) ->
     >>> conditional_entropy([0, 0, 1, 1] * 10, [0, 0, 1, 1] * 10).value
     0.0
     """
-    return _estimate("conditional_entropy", prepare(x=x, y=y), method, None, options)
+    return estimate("conditional_entropy", prepare(x=x, y=y), method, None, options)
 
 
 def _flagged(found: Estimate, variables: list[Variable]) -> Estimate:
@@ -303,7 +150,8 @@ def mutual_information(
     x, y : arrays of shape (n,) or (n, d)
         Paired samples as rows. Integers, booleans, strings, objects are labels; floats are numbers.
     method : str
-        ``"auto"``: Chao-Wang-Jost for two label columns, KSG on ranks for two numbers, Ross for one of each.
+        ``"auto"``: Chao-Wang-Jost for two label columns, KSG for two numbers and Ross for one of each,
+        both on ranks.
         ``methods("mutual_information")`` lists all, among them ``"gao"`` for mixtures with repeated values and
         ``"binned"``, which refuses more cells than samples.
     p_value : {None, "permutation"}
@@ -339,11 +187,11 @@ def mutual_information(
     """
     for_value, for_test = _spawn(rng)
     a, b = prepare(x=x, y=y)
-    found = _estimate("mutual_information", [a, b], method, for_value, options)
+    found = estimate("mutual_information", [a, b], method, for_value, options)
     found = _flagged(found, [a, b])
 
     def again(values: Any, kept: Variable) -> Estimate:
-        return _estimate("mutual_information", [replace(a, values=values), kept], method, None, options)
+        return estimate("mutual_information", [replace(a, values=values), kept], method, None, options)
 
     return _tested(found, again, a, b, p_value, num_permutations, for_test, shuffle, n_jobs, "independence")
 
@@ -362,8 +210,8 @@ def conditional_mutual_information(
 ) -> Estimate:
     """Estimate the conditional mutual information I(X;Y|Z).
 
-    All labels: joint entropies. All numbers: Frenzel-Pompe. Labels z with numbers: an average over the states
-    of z. The permutation test rearranges x within the states of z, or among near neighbours in z (Runge 2018).
+    All labels: joint entropies. All numbers: Frenzel-Pompe on ranks. Labels z with numbers: an average over the
+    states of z. The permutation test rearranges x within the states of z, or among near neighbours in z (Runge 2018).
 
     Parameters and errors are those of :func:`mutual_information`; z has samples as rows too.
 
@@ -376,10 +224,10 @@ def conditional_mutual_information(
     """
     for_value, for_test = _spawn(rng)
     a, b, c = prepare(x=x, y=y, z=z)
-    found = _estimate("conditional_mutual_information", [a, b, c], method, for_value, options)
+    found = estimate("conditional_mutual_information", [a, b, c], method, for_value, options)
 
     def again(values: Any, kept: Any) -> Estimate:
-        return _estimate("conditional_mutual_information", [replace(a, values=values), b, c], method, None, options)
+        return estimate("conditional_mutual_information", [replace(a, values=values), b, c], method, None, options)
 
     rearrange: Rearrange = shuffle
     if p_value is not None:
@@ -415,7 +263,7 @@ def transfer_entropy(
     lag : int
         Delay from source to target, at least 1.
     method : str
-        ``"auto"``: Chao-Wang-Jost for labels, Frenzel-Pompe for numbers.
+        ``"auto"``: Chao-Wang-Jost for labels, Frenzel-Pompe on ranks for numbers.
     p_value : {None, "permutation"}
         The permutation test shifts the source in a circle, which keeps the memory of each series.
     num_permutations, rng, n_jobs, **options
@@ -443,10 +291,10 @@ def transfer_entropy(
     settings = {**options, "target_history": history, "source_history": source_history, "lag": lag}
     if lag < 1:
         raise ValueError(f"lag must be at least 1 (0 would be the present of the source), got {lag}")
-    found = _estimate("transfer_entropy", [a, b], method, for_value, settings)
+    found = estimate("transfer_entropy", [a, b], method, for_value, settings)
 
     def again(values: Any, kept: Any) -> Estimate:
-        return _estimate("transfer_entropy", [replace(a, values=values), b], method, None, settings)
+        return estimate("transfer_entropy", [replace(a, values=values), b], method, None, settings)
 
     rearrange = circular_shift(max(lag + source_history, len(a) // 20))
     null = "no transfer (circular shifts of the source)"
@@ -469,7 +317,7 @@ def _multivariate(
     found = _columns(variables)
     if len(found) < fewest:
         raise ValueError(f"{measure.replace('_', ' ')} needs {fewest} variables or more, got {len(found)}")
-    return _estimate(measure, found, method, np.random.default_rng(rng), options)
+    return estimate(measure, found, method, np.random.default_rng(rng), options)
 
 
 def total_correlation(*variables: Any, method: str = "auto", rng: Seed = None, **options: Any) -> Estimate:

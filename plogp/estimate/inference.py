@@ -14,25 +14,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.rearrangements import Order, Rearrange, shuffle
+from plogp.estimate.samples import as_array
 from plogp.measures.uncertainty import Estimate, Normal
 
 __all__ = [
     "PermutationTest",
     "adjust_p_values",
     "block_jackknife",
-    "circular_shift",
     "jackknife",
-    "local_permutation",
     "permutation_test",
-    "shuffle",
-    "shuffle_blocks",
-    "shuffle_within",
     "subsample_se",
 ]
 
 FloatArray = npt.NDArray[np.float64]
-Order = npt.NDArray[np.intp]
-Rearrange = Callable[[int, np.random.Generator], Order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,84 +51,6 @@ class PermutationTest:
     p_value: Any
     p_adjusted: Any
     null: FloatArray
-
-
-def shuffle(n: int, rng: np.random.Generator) -> Order:
-    """Any order: for independent samples."""
-    return rng.permutation(n)
-
-
-def circular_shift(min_shift: int = 1) -> Rearrange:
-    """Shifts around the ends by at least `min_shift`: keep each series' own dependence, break that between two."""
-
-    def rearrange(n: int, rng: np.random.Generator) -> Order:
-        if n < 2 * min_shift + 1:
-            raise ValueError(f"a circular shift of at least {min_shift} needs {2 * min_shift + 1} samples, got {n}")
-        return (np.arange(n) + rng.integers(min_shift, n - min_shift + 1)) % n
-
-    return rearrange
-
-
-def shuffle_blocks(block_length: int) -> Rearrange:
-    """Blocks of consecutive samples in any order (the last may be short): for series with short memory."""
-    if block_length < 1:
-        raise ValueError(f"block_length must be at least 1, got {block_length}")
-
-    def rearrange(n: int, rng: np.random.Generator) -> Order:
-        if n < 2 * block_length:
-            raise ValueError(f"block_length={block_length} leaves fewer than two blocks of {n} samples")
-        starts = rng.permutation(np.arange(0, n, block_length))
-        return np.concatenate([np.arange(s, min(s + block_length, n)) for s in starts])
-
-    return rearrange
-
-
-def shuffle_within(labels: Any) -> Rearrange:
-    """Any order within the samples that share a label: for conditional independence given a discrete variable."""
-    from plogp.estimate.counts import encode
-
-    codes = encode(labels, "labels")[0]
-    home = np.argsort(codes, kind="stable")
-
-    def rearrange(n: int, rng: np.random.Generator) -> Order:
-        if n != len(codes):
-            raise ValueError(f"labels has {len(codes)} entries for {n} samples")
-        mixed = np.lexsort((rng.random(n), codes))
-        out = np.empty(n, np.intp)
-        out[home] = mixed
-        return out
-
-    return rearrange
-
-
-def local_permutation(z: Any, k: int = 5) -> Rearrange:
-    """Each sample gets the value of one of its `k` nearest neighbours in z, no value twice where that can be.
-
-    For conditional independence given continuous z (Runge 2018, arXiv 1709.01447).
-    """
-    from scipy.spatial import cKDTree
-
-    points = np.asarray(z, np.float64)
-    points = points[:, None] if points.ndim == 1 else points
-    if points.ndim != 2 or not np.isfinite(points).all():
-        raise ValueError("z must be finite numbers of shape (n,) or (n, d)")
-    if not 1 <= k < len(points):
-        raise ValueError(f"k must lie in 1..{len(points) - 1} (one less than the samples), got {k}")
-    near = np.atleast_2d(cKDTree(points).query(points, k=k + 1, p=np.inf)[1])
-
-    def rearrange(n: int, rng: np.random.Generator) -> Order:
-        if n != len(points):
-            raise ValueError(f"z has {len(points)} rows for {n} samples")
-        choices = rng.permuted(near, axis=1)
-        used = np.zeros(n, bool)
-        out = np.empty(n, np.intp)
-        for i in rng.permutation(n):
-            free = choices[i][~used[choices[i]]]
-            out[i] = free[0] if len(free) else choices[i][-1]
-            used[out[i]] = True
-        return out
-
-    return rearrange
 
 
 def permutation_test(
@@ -165,7 +82,8 @@ def permutation_test(
     rng : Generator or int, optional
         Seed of the rearrangements.
     rearrange : callable
-        ``rearrange(n, rng)`` returns an order of the rows of x: `shuffle` (independent samples),
+        ``rearrange(n, rng)`` returns an order of the rows of x (`plogp.estimate.rearrangements`): `shuffle`
+        (independent samples),
         `circular_shift()`, `shuffle_blocks(length)` (series), `local_permutation(z)`, `shuffle_within(labels)`
         (conditional independence).
     n_jobs : int, optional
@@ -188,7 +106,7 @@ def permutation_test(
     ----------
     Phipson and Smyth 2010 (p-values are never 0); Westfall and Young 1993 (largest member of a family).
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = as_array(x, "x"), as_array(y, "y")
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} samples but y has {len(y)}; expected equal lengths")
     if len(x) < 2:
@@ -297,7 +215,7 @@ def block_jackknife(
 def _paired(samples: Sequence[Any]) -> list[npt.NDArray[Any]]:
     if not samples:
         raise ValueError("expected at least one array of samples")
-    arrays = [np.asarray(s) for s in samples]
+    arrays = [as_array(s, f"sample {i}") for i, s in enumerate(samples)]
     lengths = [len(a) for a in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(f"paired samples must have equal lengths, got {lengths}")

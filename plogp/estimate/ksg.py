@@ -18,10 +18,20 @@ from plogp.estimate.neighbours import (
     nearest,
     threads,
 )
-from plogp.estimate.samples import Floats, as_samples, check_neighbours, check_same_length, jittered, rescaled
+from plogp.estimate.samples import (
+    TIE_NOISE,
+    Floats,
+    as_samples,
+    check_neighbours,
+    check_same_length,
+    jittered,
+    repeats,
+    rescaled,
+    tie_generator,
+)
 from plogp.measures.uncertainty import Estimate
 
-__all__ = ["digamma_table", "ksg", "mutual_information_matrix", "nothing_shared", "total_correlation_ksg"]
+__all__ = ["digamma_table", "ksg", "nothing_shared", "pairwise_ksg", "total_correlation_ksg"]
 
 
 def digamma_table(n: int) -> Floats:
@@ -86,7 +96,10 @@ def ksg(
         (normal scores) costs two sorts and is the better choice for heavy tails: it makes the estimate invariant
         under increasing maps of each column.
     jitter, rng
-        Break ties by uniform noise of this many standard deviations (say 1e-10). Off unless asked for.
+        Uniform noise of this many standard deviations that breaks ties. None: 1e-10 where values of one column
+        repeat (rounded data; counts would be too small there and the estimate too high), from a fixed seed unless
+        `rng` is given, and stated in ``diagnostics``. Whole rows that repeat k times are refused all the same. 0:
+        never.
     workers : int
         Threads, -1 for all cores.
     device : str, optional
@@ -197,9 +210,9 @@ def _ksg(
     constant = constant_names(**named)
     if len(named) - len(constant) < 2:
         return nothing_shared(n, method, constant)
-    generator = np.random.default_rng(rng)
+    named = {name: x for name, x in named.items() if name not in constant}
+    generator = tie_generator(rng)
     spaces = {name: rescaled(jittered(x, jitter, generator), scale) for name, x in named.items()}
-    spaces = {name: x for name, x in spaces.items() if name not in constant}
     diagnostics: dict[str, Any] = {
         "k": k,
         "variant": variant,
@@ -213,6 +226,11 @@ def _ksg(
     blocks = list(spaces.values())
     terms, repeated = _terms(blocks, k, variant, workers, device)
     diagnostics["repeated_values"] = dict(zip(spaces, repeated))
+    if jitter is None and any(share for share in repeated):
+        # Strict counts leave out the ties at exactly the neighbour's distance, of which there should be half.
+        blocks = [rescaled(jittered(x, TIE_NOISE, generator), scale) for x in named.values()]
+        terms, _ = _terms(blocks, k, variant, workers, device)
+        diagnostics |= {"jitter": TIE_NOISE, "ties": "values repeat; ties are broken by noise of 1e-10 sd"}
     se = knn_error(terms, k)
     if small_pair(blocks, k):
         again = leave_one_out_error(blocks[0][:, 0], blocks[1][:, 0], k)
@@ -298,7 +316,7 @@ def leave_one_out_error(x: Floats, y: Floats, k: int) -> float:
     return math.sqrt(max(float(np.var(influence, ddof=1)) - excess, 0.0) / n)
 
 
-def mutual_information_matrix(
+def pairwise_ksg(
     x: Any,
     k: int = 4,
     *,
@@ -332,7 +350,7 @@ def mutual_information_matrix(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((500, 3))
     >>> x[:, 2] += x[:, 0]
-    >>> values, errors = mutual_information_matrix(x)
+    >>> values, errors = pairwise_ksg(x)
     >>> bool(values[0, 2] > 0.25), bool(abs(values[0, 1]) < 3 * errors[0, 1])
     (True, True)
 
@@ -348,7 +366,9 @@ def mutual_information_matrix(
         raise ValueError(f"x must have at least two columns, got {c}")
     k = check_neighbours(k, n)
     varies = np.ptp(samples, axis=0) > 0
-    columns = rescaled(jittered(samples, jitter, np.random.default_rng(rng)), scale)
+    if jitter is None and repeats(samples[:, varies]) > 0:
+        jitter = TIE_NOISE  # ties, as in `ksg`
+    columns = rescaled(jittered(samples, jitter, tie_generator(rng)), scale)
     order = [SortedColumn(np.ascontiguousarray(columns[:, j])) for j in range(c)]
     psi = digamma_table(n)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.samples import as_array
+
 __all__ = ["distinct", "encode", "mix"]
 
 IntArray = npt.NDArray[Any]
@@ -40,9 +42,7 @@ def encode(column: Any, name: str = "x") -> tuple[IntArray, npt.NDArray[Any]]:
     >>> codes.tolist(), labels.tolist()
     ([1, 0, 1], ['a', 'b'])
     """
-    if np.ma.isMaskedArray(column) and np.ma.is_masked(column):
-        raise ValueError(f"{name} has masked (missing) entries; drop them or give them a label of their own")
-    x = np.asarray(column)
+    x = as_array(column, name)
     if x.ndim == 2 and x.shape[1] != 1:
         table = [encode(x[:, j], f"{name}[:, {j}]") for j in range(x.shape[1])]
         if not table:
@@ -105,7 +105,7 @@ def _encode_integers(x: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
     present = np.bincount(shifted.astype(_code_dtype(width), copy=False), minlength=width) > 0
     states = np.flatnonzero(present)
     dtype = _code_dtype(len(states))
-    labels = (states + low).astype(x.dtype)
+    labels = states.astype(x.dtype) + x.dtype.type(low)
     if len(states) == width:
         return shifted.astype(dtype, copy=x is shifted), labels
     rank = np.cumsum(present, dtype=np.int64) - 1

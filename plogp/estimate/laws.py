@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from scipy import special
 
-__all__ = ["Below", "Boundary", "Hull", "OneState", "chi2_sf", "noncentral_chi2_cdf"]
+from plogp.measures.uncertainty import IntervalLaw
+
+__all__ = ["Below", "Boundary", "Hull", "OneState", "UpTo", "Within", "chi2_sf", "noncentral_chi2_cdf"]
 
 
 def chi2_sf(x: float, df: float) -> float:
@@ -123,6 +125,32 @@ class Hull:
         """Return the interval of probability `level`."""
         ends = [law(level) for law in self.laws]
         return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+@dataclass(frozen=True)
+class Within:
+    """The interval of another law cut to where the truth can lie, but around the value in any case."""
+
+    law: IntervalLaw
+    value: float
+    low: float = 0.0
+    high: float = math.inf
+
+    def __call__(self, level: float) -> tuple[float, float]:
+        """Return the interval of probability `level`."""
+        low, high = self.law(level)
+        return min(max(low, self.low), self.value), max(min(high, self.high), self.value)
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """Interval from 0 to the upper end of an entropy's: the samples say nothing about how much is shared."""
+
+    entropy: IntervalLaw
+
+    def __call__(self, level: float) -> tuple[float, float]:
+        """Return the interval of probability `level`."""
+        return 0.0, self.entropy(level)[1]
 
 
 @dataclass(frozen=True)

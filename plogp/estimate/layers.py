@@ -151,7 +151,7 @@ def _binned(strategy: str) -> Callable[..., tuple[_Entropy, str, dict[str, Any]]
         def entropy(rows: npt.NDArray[np.bool_]) -> float:
             counts = np.bincount(states[rows])
             share = counts[counts > 0] / counts.sum()
-            return float(-(share @ np.log(share)))
+            return 0.0 - float(share @ np.log(share))  # not -0.0 for one state
 
         facts = {"bins": len(edges) + 1, "states": len(labels)}
         return entropy, f"{'ebab' if strategy == 'unique-quantile' else 'bin'}(bins={bins})", facts

@@ -16,6 +16,7 @@ from plogp.estimate.entropies import STRATEGIES
 from plogp.estimate.frontends import entropy, mutual_information
 from plogp.estimate.inference import adjust_p_values
 from plogp.estimate.registry import Variable, prepare
+from plogp.estimate.samples import as_array
 from plogp.measures.uncertainty import Estimate
 
 __all__ = ["InformationMatrix", "mutual_information_matrix"]
@@ -149,7 +150,7 @@ def mutual_information_matrix(
     def one(pair: tuple[int, int], seed: np.random.Generator) -> Estimate:
         x, y = columns[pair[0]], columns[pair[1]]
         settings = {"p_value": p_value, "num_permutations": num_permutations, "rng": seed, **options}
-        return mutual_information(x.values, y.values, method, **settings)
+        return mutual_information(x, y, method, **settings)
 
     if n_jobs in (None, 1) or len(rest) < 2:
         results = [one(pair, seed) for pair, seed in zip(rest, seeds)]
@@ -178,12 +179,10 @@ def _columns(table: Any, names: list[str] | None) -> list[Variable]:
     """Return the columns of a mapping, of a data frame (anything with named columns), or of an array."""
     called = getattr(table, "columns", None) if not isinstance(table, Mapping) else list(table)
     if called is not None and not callable(called):
-        return prepare(**{str(name): _values(table[name]) for name in called})
-    if isinstance(table, Mapping):
-        return prepare(**{str(name): table[name] for name in table})
+        return prepare(**{str(name): table[name] for name in called})
     if hasattr(table, "column_names"):  # Arrow
-        return prepare(**{str(name): _values(table[name]) for name in table.column_names})
-    array = np.asarray(table)
+        return prepare(**{str(name): table[name] for name in table.column_names})
+    array = as_array(table, "table")
     if array.ndim != 2:
         raise ValueError(f"expected a table of columns (mapping, data frame, array of shape (n, c)), got {array.shape}")
     if names is None:
@@ -191,7 +190,3 @@ def _columns(table: Any, names: list[str] | None) -> list[Variable]:
     if len(names) != array.shape[1]:
         raise ValueError(f"names has {len(names)} entries for {array.shape[1]} columns")
     return prepare(**{name: array[:, j] for j, name in enumerate(names)})
-
-
-def _values(column: Any) -> Any:
-    return column.to_numpy() if hasattr(column, "to_numpy") else column

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from plogp.estimate.counts import encode
 from plogp.estimate.knn import knn_error
 from plogp.estimate.ksg import (
     constant_names,
@@ -16,7 +17,18 @@ from plogp.estimate.ksg import (
     small_pair,
 )
 from plogp.estimate.neighbours import Ints, count_within, in_parallel, nearest, threads
-from plogp.estimate.samples import Floats, as_samples, check_neighbours, check_same_length, jittered, rescaled
+from plogp.estimate.samples import (
+    TIE_NOISE,
+    Floats,
+    as_array,
+    as_samples,
+    check_neighbours,
+    check_same_length,
+    jittered,
+    repeats,
+    rescaled,
+    tie_generator,
+)
 from plogp.measures.uncertainty import Estimate
 
 __all__ = ["gao", "ross"]
@@ -42,7 +54,9 @@ def gao(
     counts are of points strictly nearer than :math:`\rho_i`, the point itself included.
 
     Suitable where values repeat, for zero-inflated variables and for a discrete variable beside a continuous
-    one. Prefer `ksg` for continuous data, `ross` where one variable is a class without an order.
+    one. Prefer `ksg` for continuous data, `ross` where one variable is a class without an order, and either for
+    continuous data that were rounded: they break ties, while here the many equal distances make the estimate too
+    high (by 0.05 nats where 16 % of the values repeat).
 
     Parameters
     ----------
@@ -124,6 +138,7 @@ def ross(
     rng: np.random.Generator | int | None = None,
     workers: int = -1,
     device: str | None = None,
+    names: tuple[str, str] = ("c", "y"),
 ) -> Estimate:
     r"""Mutual information of a class and a continuous variable by nearest neighbours within the class (Ross).
 
@@ -133,8 +148,8 @@ def ross(
     :math:`m_i` the number of samples of all classes strictly nearer than the k_i-th neighbour inside the
     class, sample i included.
 
-    Suitable for labels of any kind (strings, integers, booleans) beside numbers. Prefer `gao` where the
-    continuous variable repeats values.
+    Suitable for labels of any kind (strings, integers, booleans) beside numbers, rounded ones too: ties are broken
+    by noise (see `jitter` in `ksg`). Prefer `gao` where the variable has atoms, such as many zeros.
 
     Parameters
     ----------
@@ -145,7 +160,9 @@ def ross(
     k : int
         Neighbours inside the class.
     scale, jitter, rng, workers, device
-        As in `ksg`.
+        As in `ksg`. With ``jitter=0``, repeated values raise where a neighbour is at distance 0.
+    names : (str, str)
+        How messages call `c` and `y`.
 
     Returns
     -------
@@ -172,29 +189,39 @@ def ross(
     -----
     B. C. Ross, PLoS ONE 9, 2014. scikit-learn's `mutual_info_classif` is the same estimator, clipped at 0.
     """
-    labels = np.asarray(c)
+    labels = as_array(c, names[0])
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise ValueError(f"c must have shape (n,): one class a sample, got {labels.shape}")
+        raise ValueError(f"{names[0]} must have shape (n,): one class a sample, got {labels.shape}")
     if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError("c holds NaN; give missing classes a name of their own or drop them")
-    points = as_samples(y, "y")
+        raise ValueError(f"{names[0]} holds NaN; give missing classes a name of their own or drop them")
+    if labels.dtype.kind == "O":
+        labels = encode(labels, names[0])[0]
+    points = as_samples(y, names[1])
     if len(labels) != len(points):
-        raise ValueError(f"samples must be paired row by row, but c has {len(labels)}, y has {len(points)} rows")
+        lengths = f"{names[0]} has {len(labels)}, {names[1]} has {len(points)} rows"
+        raise ValueError(f"samples must be paired row by row, but {lengths}")
     k = check_neighbours(k, len(points))
     _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     keep = sizes[group] > 1
     dropped = int(len(points) - keep.sum())
     if not keep.any():
-        raise ValueError("every class of c has a single sample; c looks continuous, use ksg")
+        raise ValueError(
+            f"every class of {names[0]} has a single sample: it holds identifiers, which say nothing, or numbers; "
+            f"convert {names[0]} to float for numbers"
+        )
     group, points = group[keep], points[keep]
     n = len(points)
     method = f"ross(k={k})"
     if len(np.unique(group)) == 1 or not np.ptp(points, axis=0).any():
-        which = "c" if len(np.unique(group)) == 1 else "y"
+        which = names[0] if len(np.unique(group)) == 1 else names[1]
         return nothing_shared(n, method, [which])
-    points = rescaled(jittered(points, jitter, np.random.default_rng(rng)), scale)
+    repeated = repeats(points)
+    if jitter is None and repeated > 0:
+        # Strict counts leave out the ties at exactly the neighbour's distance, of which there should be half.
+        jitter = TIE_NOISE
+    points = rescaled(jittered(points, jitter, tie_generator(rng)), scale)
     psi = digamma_table(n)
     radius, own_k, own_size = np.empty(n), np.empty(n, dtype=np.intp), np.empty(n, dtype=np.intp)
     for label in np.unique(group):
@@ -204,12 +231,19 @@ def ross(
         radius[rows] = near.radius
     if (zero := int(np.count_nonzero(radius == 0))) > 0:
         raise ValueError(
-            f"y has {zero} samples whose {k}-th neighbour in the class is at distance 0 (repeated values); use gao, "
-            "treat y as discrete, or pass jitter=1e-10"
+            f"{names[1]} has {zero} samples whose {k}-th neighbour in the class is at distance 0 (repeated values); "
+            f"use gao, treat {names[1]} as discrete, or leave jitter at its default"
         )
     m = count_within(points, radius, workers=threads(workers, n), device=device) + 1
     terms = psi[n] + psi[own_k] - psi[own_size] - psi[m]
-    diagnostics = {"k": k, "scale": scale, "dropped": dropped, "classes": len(np.unique(group))}
+    diagnostics = {
+        "k": k,
+        "scale": scale,
+        "dropped": dropped,
+        "classes": len(np.unique(group)),
+        "repeated_values": repeated,
+        "jitter": jitter or 0.0,
+    }
     # The neighbours of a class of share p make up that share of all counted points: only the rest is noise.
     noisy = float(np.mean(1 - own_size / n))
     se = knn_error(terms, k, overlapping=noisy)

@@ -71,7 +71,8 @@ def multinomial_divergence(
     Estimate
         In the unit of `d`. ``diagnostics["bias"]`` is the first-order bias, ``["corrected"]`` the value without
         it. The interval inverts tests around the corrected value and is valid at P = Q (lower end 0); nominal
-        95 % covered 93 to 98 % in simulations with 5 and more expected counts in each state. The p-value is
+        95 % covered 93 to 98 % in simulations with 5 and more expected counts in each state, and 91 to 100 % with
+        2 to 5 in the rarest. The p-value is
         chi-squared where every expected count is 5 or more and the divergence is smooth; else it comes from
         tables of the same margins drawn at random (``diagnostics["test"]``), valid for any counts.
 

@@ -9,12 +9,14 @@ m - 1 vector comparisons number all patterns, without sorting and without an emb
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plogp.estimate.discrete import entropy_from_counts
+from plogp.estimate.laws import Within
 from plogp.estimate.samples import Floats, as_samples
 from plogp.estimate.series import long_run_error, positive
 from plogp.measures.uncertainty import Estimate, Normal
@@ -242,7 +244,8 @@ def permutation_entropy(
         "possible": math.factorial(order),
         "block": length,
     }
-    found = Estimate(value, se, n, name, law=Normal(value, se, df), terms=terms, diagnostics=diagnostics)
+    law = _possible(Normal(value, se, df), order)
+    found = Estimate(value, se, n, name, law=law, terms=terms, diagnostics=diagnostics)
     return _normalized(found, order) if normalize else found
 
 
@@ -306,7 +309,8 @@ def weighted_permutation_entropy(
     se, df, length = long_run_error(terms, _at_least(block, order * delay, n))
     diagnostics = {"order": order, "delay": delay, "ties": ties, "patterns": len(seen), "block": length}
     name = f"weighted_permutation_entropy(order={order}, delay={delay})"
-    found = Estimate(value, se, n, name, law=Normal(value, se, df), terms=terms, diagnostics=diagnostics)
+    law = _possible(Normal(value, se, df), order)
+    found = Estimate(value, se, n, name, law=law, terms=terms, diagnostics=diagnostics)
     return _normalized(found, order) if normalize else found
 
 
@@ -360,8 +364,10 @@ def _at_least(block: int | str, least: int, n: int) -> int | str:
     return max(2 * least, min(round(2 * n ** (1 / 2)), n // 8))
 
 
+def _possible(law: Normal, order: int) -> Within:
+    """Cut an interval to what an entropy of patterns can be."""
+    return Within(law, law.value, high=math.log(math.factorial(order)))
+
+
 def _normalized(found: Estimate, order: int) -> Estimate:
-    ratio = found / math.log(math.factorial(order))
-    fields = {name: getattr(ratio, name) for name in ("value", "se", "n", "method", "terms", "diagnostics")}
-    assert isinstance(found.law, Normal)
-    return Estimate(**fields, unit="", law=Normal(ratio.value, ratio.se or 0.0, found.law.df))
+    return replace(found / math.log(math.factorial(order)), unit="")

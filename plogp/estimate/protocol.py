@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from plogp.estimate.samples import Floats
+from plogp.estimate.samples import Floats, as_array
 
 __all__ = ["Parameters", "check_columns", "feature_matrix", "not_fitted", "remember_columns"]
 
@@ -43,7 +43,7 @@ def feature_matrix(X: Any) -> Floats:
     """Return `X` as a finite float64 (n, d) array, refusing in the words that scikit-learn's users know."""
     if hasattr(X, "toarray"):
         raise TypeError("X is a sparse matrix; a dense array is required. Use X.toarray()")
-    array = np.asarray(X)
+    array = as_array(X, "X")
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: X must hold real numbers")
     if array.ndim != 2:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.samples import as_array
 from plogp.measures.uncertainty import Estimate
 
 __all__ = ["Method", "Variable", "find", "methods", "prepare", "register"]
@@ -40,7 +41,7 @@ class Method:
         What ``method=`` is called.
     estimate : callable
         ``estimate(*variables, **options) -> Estimate``; variables are arrays with samples as rows. It is given
-        ``rng`` where it has such a parameter.
+        ``rng`` and ``names`` (of the variables, for messages) where it has such parameters.
     suits : str
         ``"discrete"``, ``"continuous"``, ``"mixed"`` (one of each) or ``"any"``; other data is refused.
     """
@@ -103,8 +104,8 @@ def find(measure: str, name: str) -> Method:
 
 
 def _load() -> None:
-    """The estimators of this room register themselves when the front ends are imported."""
-    import plogp.estimate.frontends  # noqa: F401
+    """The estimators of this room are registered where the choice between them is made."""
+    import plogp.estimate.choice  # noqa: F401
 
 
 def _measure(measure: str) -> dict[str, Method]:
@@ -154,18 +155,12 @@ def prepare(**named: Any) -> list[Variable]:
         if isinstance(given, Variable):
             out.append(given)
             continue
-        if hasattr(given, "detach"):  # PyTorch
-            given = given.detach().cpu().numpy()
-        if np.ma.is_masked(given):
-            raise ValueError(f"{name} has masked (missing) entries; drop them or give them a label of their own")
-        x = np.asarray(given)
+        x = as_array(given, name)
         if x.ndim not in (1, 2) or x.size == 0:
-            what = "is empty" if x.size == 0 and x.ndim else f"has shape {x.shape}"
+            what = "is empty" if x.size == 0 else f"has shape {x.shape}"
             raise ValueError(f"{name} {what}; expected samples as rows, shape (n,) or (n, d)")
         if x.dtype.kind == "c":
             raise TypeError(f"{name} holds complex numbers; expected labels or real numbers")
-        if x.dtype.kind == "O":
-            x = _objects(x)
         if x.dtype.kind == "f":
             if not np.isfinite(x).all():
                 raise ValueError(f"{name} contains NaN or infinite values; drop or impute them first")
@@ -176,11 +171,3 @@ def prepare(**named: Any) -> list[Variable]:
         if len(v) != len(out[0]):
             raise ValueError(f"{v.name} has {len(v)} samples but {out[0].name} has {len(out[0])}")
     return out
-
-
-def _objects(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Objects that are all real numbers, some of them not whole, are numbers (nullable columns of data frames)."""
-    numbers = all(isinstance(v, (int, float, np.integer, np.floating)) and not isinstance(v, bool) for v in x.flat)
-    if numbers and any(isinstance(v, (float, np.floating)) and v != np.floor(v) for v in x.flat):
-        return x.astype(np.float64)
-    return x

@@ -3,22 +3,79 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "TIE_NOISE",
+    "as_array",
     "as_samples",
     "check_neighbours",
     "check_same_length",
     "jittered",
     "normal_scores",
+    "repeats",
     "rescaled",
+    "tie_generator",
 ]
 
 Floats = npt.NDArray[np.float64]
+
+
+def as_array(x: Any, name: str = "x") -> npt.NDArray[Any]:
+    """Return samples as a NumPy array, whatever they come in; every estimator reads its input here.
+
+    Lists, columns of data frames and of Arrow tables, and PyTorch tensors (with a gradient, in bfloat16, on any
+    device) are accepted. A list that mixes numbers and strings stays a mixture: NumPy would make 1 and "1" one
+    label. Objects that are all real numbers, `Decimal` too, and not all whole become floats.
+
+    Raises
+    ------
+    ValueError
+        If `x` has masked entries, is no sequence, or is ragged.
+
+    Examples
+    --------
+    >>> as_array([1, "1"]).dtype, as_array([Decimal("0.5"), 2]).dtype
+    (dtype('O'), dtype('float64'))
+    """
+    given = x
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        x = (x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy()  # NumPy has no bfloat16
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has masked (missing) entries; drop them or give them a label of their own")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array, one row a sample; its rows differ in length") from error
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array or a list, one row a sample, got {type(given).__name__}")
+    if array.dtype.kind in "US" and isinstance(x, (list, tuple)):
+        objects = np.array(x, dtype=object)
+        if not all(isinstance(v, (str, bytes)) for v in objects.flat):
+            array = objects
+    return _numbers(array) if array.dtype.kind == "O" and array.size else array
+
+
+def _numbers(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return objects that are all real numbers, and all floats or not all whole, as float64; others as they are."""
+    if not all(_is_number(v) for v in x.flat):
+        return x
+    fractional = [v for v in x.flat if not isinstance(v, numbers.Integral)]
+    if not fractional:
+        return x
+    floats = len(fractional) == x.size and all(isinstance(v, (float, np.floating)) for v in fractional)
+    return x.astype(np.float64) if floats or any(float(v) % 1 != 0 for v in fractional) else x
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, (bool, np.bool_))
 
 
 def as_samples(x: Any, name: str = "x") -> Floats:
@@ -38,13 +95,10 @@ def as_samples(x: Any, name: str = "x") -> Floats:
     >>> as_samples([1, 2, 3]).shape
     (3, 1)
     """
-    if hasattr(x, "detach"):  # a PyTorch tensor, perhaps with a gradient or on a GPU
-        x = x.detach().cpu().numpy()
-    try:
-        array = np.asarray(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of real numbers, one row a sample") from error
+    array = as_array(x, name)
     if array.dtype.kind == "O":
+        if any(isinstance(v, (str, bytes)) for v in array.flat):
+            raise TypeError(f"{name} must hold real numbers, got strings; categories belong to the discrete estimators")
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -118,7 +172,7 @@ def rescaled(x: Floats, scale: str | None) -> Floats:
         raise ValueError(f"scale must be 'standard', 'rank' or None, got {scale!r}")
     # Dividing by a power of two first keeps squares of huge values finite and changes no digit.
     peak = np.abs(x).max(axis=0)
-    x = x * np.exp2(-np.ceil(np.log2(np.where(peak > 0, peak, 1.0))))
+    x = x * np.exp2(-np.clip(np.ceil(np.log2(np.where(peak > 0, peak, 1.0))), -1000, 1000))
     centred = x - x.mean(axis=0)
     centred[:, np.ptp(x, axis=0) == 0] = 0.0
     sd = np.sqrt(np.mean(centred * centred, axis=0))
@@ -142,6 +196,20 @@ def normal_scores(x: Floats) -> Floats:
         mean_rank = last - (counts - 1) / 2.0
         out[:, j] = special.ndtri(mean_rank / (len(x) + 1))[inverse]
     return out
+
+
+#: Noise that breaks ties, in standard deviations: far below any digit that matters, far above rounding.
+TIE_NOISE = 1e-10
+
+
+def tie_generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    """Return the generator that breaks ties: the one given, or always the same, so that a call can be repeated."""
+    return np.random.default_rng(0 if rng is None else rng)
+
+
+def repeats(x: Floats) -> float:
+    """Return the largest share of values, over the axes, that stand there more than once."""
+    return max(1.0 - len(np.unique(x[:, j])) / len(x) for j in range(x.shape[1]))
 
 
 def jittered(x: Floats, jitter: float | None, rng: np.random.Generator) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.counts import encode
 from plogp.estimate.frontends import mutual_information
 from plogp.estimate.inference import adjust_p_values
 from plogp.measures.uncertainty import Estimate
@@ -123,7 +124,7 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):  # type: ignore[m
         mask = self._discrete_mask(X)
         seed = check_random_state(self.random_state).randint(2**31)
         seeds = np.random.default_rng(seed).spawn(X.shape[1])
-        side = _labels(y) if labels else np.asarray(y, np.float64)
+        side = _labels(y, "y") if labels else np.asarray(y, np.float64)
         test = self.alpha is not None or not given
         jobs = [(X[:, j], bool(mask[j]), side, labels, seeds[j], test) for j in range(X.shape[1])]
         if self.n_jobs in (None, 1):
@@ -149,7 +150,7 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):  # type: ignore[m
         test: bool,
     ) -> Estimate:
         noise, draws = rng.spawn(2)
-        x = _labels(column) if discrete else np.asarray(column, np.float64)
+        x = _labels(column, "a column of X") if discrete else np.asarray(column, np.float64)
         x = x if discrete else _untied(x, noise)
         y = y if labels else _untied(y, noise)
         p_value = None if (discrete and labels) or not test else "permutation"
@@ -196,9 +197,9 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):  # type: ignore[m
         return tags
 
 
-def _labels(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _labels(x: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Return a column as labels for the front end: codes, so that floats count as states."""
-    return np.asarray(np.unique(x, return_inverse=True)[1])
+    return np.asarray(np.unique(x, return_inverse=True)[1]) if x.dtype.kind == "f" else encode(x, name)[0]
 
 
 def _is_label(column: npt.NDArray[Any]) -> bool:

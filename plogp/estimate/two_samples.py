@@ -20,7 +20,7 @@ from plogp.estimate.links import link_of
 from plogp.estimate.multinomial import multinomial_divergence
 from plogp.estimate.nn_ratio import nn_ratio_divergence, pooled
 from plogp.estimate.one_step import one_step_divergence
-from plogp.estimate.samples import rescaled
+from plogp.estimate.samples import as_array, rescaled
 from plogp.measures import Dissimilarity, Estimate
 from plogp.measures import divergence as divergence_of
 
@@ -297,16 +297,9 @@ TWO_SAMPLE_METHODS: dict[str, Callable[..., Estimate]] = {
 
 def _labels(x: Any, name: str) -> npt.NDArray[Any]:
     """Return a sample of labels as an array."""
-    if hasattr(x, "detach"):
-        x = x.detach().cpu().numpy()
-    array = np.asarray(x)
+    array = as_array(x, name)
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must have shape (n,) or (n, d), got {array.shape}")
-    if isinstance(x, (list, tuple)) and array.dtype.kind in "US" and array.ndim == 1:
-        kinds = {isinstance(v, (str, bytes, np.str_)) for v in x}
-        if len(kinds) > 1:  # NumPy would have turned the numbers into text
-            array = np.empty(len(x), dtype=object)
-            array[:] = x
     return array
 
 
@@ -328,11 +321,7 @@ def _is_discrete(x: Any, y: Any) -> bool:
     """Whether the samples hold categories: anything but floats, on both sides."""
     found = []
     for sample, name in ((x, "x"), (y, "y")):
-        array = _labels(sample, name)
-        kind = array.dtype.kind
-        if kind == "O" and array.size and all(isinstance(v, (float, np.floating)) for v in array.ravel()[:1000]):
-            kind = "f"
-        found.append(kind not in "fc")
+        found.append(_labels(sample, name).dtype.kind not in "fc")
     if found[0] != found[1]:
         raise TypeError(
             "one sample holds categories (or integers) and the other real numbers; convert one of them, "

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plogp import measures
+from plogp.estimate.combinations import MEASURES
 from plogp.estimate.counts import CountTable
 from plogp.estimate.discrete import (
-    MEASURES,
     conditional_entropy_from_counts,
     conditional_mutual_information_from_counts,
     dual_total_correlation_from_counts,
@@ -222,3 +222,27 @@ def test_large_sparse_table():
     low, high = found.interval()
     assert low <= high
     assert found.p_value > 0.001
+
+
+def test_an_identifier_leaves_the_information_open():
+    y = np.array([0, 1, 2] * 20)
+    found = mutual_information_from_counts(CountTable.from_columns(np.arange(60), y, names=("row", "y")))
+    low, high = found.interval(0.95)
+    assert low == 0
+    assert high >= math.log(3)
+    assert not found.distinguishable()
+    assert "every value of row is different" in found.diagnostics["note"]
+    twice = CountTable.from_columns(np.repeat(np.arange(30), 2), np.repeat(np.arange(30) % 3, 2))
+    assert mutual_information_from_counts(twice).distinguishable()
+
+
+def test_sparse_tables_are_not_corrected_too_far_and_say_so():
+    # Independent, 50 x 50 states, 500 samples: plug-in 1.6, Miller-Madow 1.3; the default scatters around 0.
+    rng = np.random.default_rng(0)
+    tables = [rng.multinomial(500, np.full(2500, 1 / 2500)).reshape(50, 50) for _ in range(40)]
+    values = [mutual_information_from_counts(t).value for t in tables]
+    assert abs(np.mean(values)) < 3 * np.std(values, ddof=1) / math.sqrt(40) + 0.01
+    p = 0.7 * np.eye(100) / 100 + 0.3 / 10_000
+    sparse = mutual_information_from_counts(rng.multinomial(500, p.ravel()).reshape(100, 100))
+    assert "fewer samples (500) than joint states" in sparse.diagnostics["note"]
+    assert "note" not in mutual_information_from_counts(np.diag([10] * 50)).diagnostics

@@ -9,7 +9,7 @@ from plogp.estimate.ksg import (
     digamma_table,
     ksg,
     leave_one_out_error,
-    mutual_information_matrix,
+    pairwise_ksg,
     total_correlation_ksg,
 )
 from plogp.estimate.samples import rescaled
@@ -122,7 +122,7 @@ def test_matrix_is_the_pairs():
     x = rng.standard_normal((300, 4))
     x[:, 1] += x[:, 0]
     x[:, 3] = 2.5
-    values, errors = mutual_information_matrix(x, 3)
+    values, errors = pairwise_ksg(x, 3)
     for i, j in [(0, 1), (0, 2), (1, 2)]:
         alone = ksg(x[:, i], x[:, j], 3)
         assert values[i, j] == values[j, i] == pytest.approx(alone.value, abs=1e-12)
@@ -131,7 +131,7 @@ def test_matrix_is_the_pairs():
     assert (values[3] == 0).all()
     assert (values[:, 3] == 0).all()
     with pytest.raises(ValueError, match="two columns"):
-        mutual_information_matrix(x[:, 0])
+        pairwise_ksg(x[:, 0])
 
 
 def test_constant_variable_has_no_information():

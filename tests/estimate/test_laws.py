@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plogp.estimate.laws import Below, Boundary, Hull, OneState, chi2_sf, noncentral_chi2_cdf
+from plogp.estimate.discrete import entropy_from_counts
+from plogp.estimate.laws import Below, Boundary, Hull, OneState, UpTo, Within, chi2_sf, noncentral_chi2_cdf
+from plogp.measures.uncertainty import Normal
 
 
 def test_chi2_against_scipy():
@@ -66,3 +68,11 @@ def test_hull_below_and_one_state():
     assert (low, high) == pytest.approx((1 - one(0.9)[1], 1 - one(0.9)[0]))
     assert OneState(10**6)(0.95)[1] < 1e-4
     assert OneState(1)(0.95)[1] == pytest.approx(math.log(2))
+
+
+def test_an_interval_is_cut_but_holds_its_value():
+    law = Within(Normal(1.2, 1.0), 1.2, high=1.0)
+    assert law(0.95) == (0.0, 1.2)
+    assert Within(Normal(0.5, 0.1), 0.5, high=1.0)(0.95) == Normal(0.5, 0.1)(0.95)
+    assert entropy_from_counts([98, 1, 1]).interval(0.95)[0] >= 0
+    assert UpTo(Normal(1.0, 0.1))(0.95) == (0.0, Normal(1.0, 0.1)(0.95)[1])

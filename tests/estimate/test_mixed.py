@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from plogp.estimate.frontends import mutual_information
 from plogp.estimate.ksg import ksg
 from plogp.estimate.mixed import gao, ross
 from plogp.estimate.tasks import (
@@ -117,7 +118,7 @@ def test_hostile_input():
     with pytest.raises(ValueError, match="single sample"):
         ross(np.arange(20), y)
     with pytest.raises(ValueError, match="gao"):
-        ross(np.arange(20) % 2, np.r_[np.zeros(12), y[:8]])
+        ross(np.arange(20) % 2, np.r_[np.zeros(12), y[:8]], jitter=0.0)
     with pytest.raises(ValueError, match="c holds NaN"):
         ross(np.r_[np.nan, np.zeros(19)], y)
     with pytest.raises(ValueError, match="c has 19, y has 20"):
@@ -128,3 +129,12 @@ def test_hostile_input():
         gao(y[:3], y[:3], 3)
     with pytest.raises(ValueError, match="x holds NaN"):
         gao(np.r_[np.nan, y[1:]], y)
+
+
+def test_messages_name_the_argument_of_the_front_end():
+    y = continuous_entropy("normal").sample(40, 0)[0].ravel()
+    tied = np.r_[np.full(20, 0.5), y[:20]]
+    with pytest.raises(ValueError, match=r"^x has .* samples whose 4-th neighbour"):
+        mutual_information(tied, np.arange(40) % 2, jitter=0.0)
+    with pytest.raises(ValueError, match="every class of y has a single sample: it holds identifiers"):
+        mutual_information(y, np.arange(40))

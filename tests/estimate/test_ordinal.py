@@ -158,3 +158,15 @@ def test_hostile_input():
         permutation_entropy(np.c_[x, x])
     with pytest.raises(ValueError, match="constant"):
         weighted_permutation_entropy(np.ones(100))
+
+
+def test_intervals_stay_within_what_is_possible():
+    for seed in range(5):
+        x = np.random.default_rng(seed).standard_normal(100)
+        for estimate in (permutation_entropy, weighted_permutation_entropy):
+            for normalize, top in ((False, math.log(6)), (True, 1.0)):
+                found = estimate(x, 3, normalize=normalize)
+                low, high = found.interval(0.95)
+                assert low <= found.value <= high <= max(top, found.value) + 1e-12
+    rare = np.r_[np.arange(60.0), 58.5]
+    assert permutation_entropy(rare, 3).interval(0.99)[0] >= 0

@@ -1,7 +1,18 @@
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
-from plogp.estimate.samples import as_samples, check_neighbours, check_same_length, jittered, normal_scores, rescaled
+from plogp.estimate.samples import (
+    as_array,
+    as_samples,
+    check_neighbours,
+    check_same_length,
+    jittered,
+    normal_scores,
+    rescaled,
+)
 
 
 def test_shapes_and_types():
@@ -71,3 +82,36 @@ def test_jitter_only_if_asked():
     assert len(np.unique(jittered(x, 1e-10, rng))) == 10
     with pytest.raises(ValueError, match="jitter"):
         jittered(x, -1.0, rng)
+
+
+def test_every_estimator_reads_the_same_inputs():
+    assert as_array([1, "1"]).tolist() == [1, "1"]  # NumPy would make one label of the two
+    assert as_array([[1, "a"], [2, "1"]]).tolist() == [[1, "a"], [2, "1"]]
+    assert as_array(("a", "b")).dtype.kind == "U"
+    for numbers in ([Decimal("0.5"), Decimal(2)], [0.5, 2], np.array([1, 2.5], object), [Fraction(1, 3), 1]):
+        assert as_array(numbers).dtype == np.float64
+    for labels in (np.array([1, 2], object), np.array([True, 0.5], object), [10**30, 1]):
+        assert as_array(labels).dtype == object
+    with pytest.raises(ValueError, match="z must be an array or a list, one row a sample, got set"):
+        as_array({1, 2}, "z")
+    with pytest.raises(ValueError, match="z must be a rectangular array"):
+        as_array([[1, 2], [3]], "z")
+    with pytest.raises(ValueError, match="z has masked"):
+        as_array(np.ma.array([1.0, 2.0], mask=[True, False]), "z")
+    torch = pytest.importorskip("torch")
+    assert as_array(torch.tensor([0.5, 1.0], dtype=torch.bfloat16)).tolist() == [0.5, 1.0]
+    assert as_array(torch.tensor([0.5, 1.0], requires_grad=True)).dtype == np.float32
+
+
+def test_samples_are_no_strings_and_no_scalars():
+    with pytest.raises(TypeError, match="x must hold real numbers, got strings"):
+        as_samples(np.array([1, "2"], object))  # float("2") would have made it a number
+    with pytest.raises(ValueError, match="got float"):
+        as_samples(1.0)
+
+
+def test_rescaling_denormal_and_huge_axes_warns_of_nothing():
+    x = np.random.default_rng(0).standard_normal((50, 1))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        for factor in (1e-310, 1e-160, 1e160, 1e300):
+            assert rescaled(x * factor, "standard") == pytest.approx(rescaled(x, "standard"), rel=1e-3, abs=1e-3)

@@ -88,7 +88,7 @@ def test_labels_of_different_kinds_are_refused():
         discrete_divergence([[1, 2]], [[1, 2, 3]])
     with pytest.raises(ValueError, match="missing"):
         divergence(["a", None], ["a", "b"])
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="x must be an array or a list"):
         discrete_divergence(3, [3])
 
 
@@ -162,3 +162,11 @@ def test_bad_options():
         divergence([0.1], [0.2, 0.3])
     with pytest.raises(ValueError, match="empty"):
         divergence(np.empty((0, 1)), y)
+
+
+def test_masked_and_object_samples_are_read_as_elsewhere():
+    x = np.random.default_rng(0).standard_normal(60)
+    with pytest.raises(ValueError, match="x has masked"):
+        divergence(np.ma.array(x, mask=x > 1), x, "js")
+    objects = np.array([1, *x[1:]], dtype=object)  # numbers, one of them an int
+    assert divergence(objects, x, "js").method.startswith("one-step")

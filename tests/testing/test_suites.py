@@ -43,6 +43,15 @@ def test_an_estimator_without_error_or_with_nan_is_caught():
         check_estimator(naive, lambda n, rng: (rng.integers(0, 4, n),))
 
 
+def test_an_estimator_that_sorts_its_input_is_caught():
+    def tidy(x):
+        x.sort()
+        return pl.estimate.entropy(x)
+
+    with pytest.raises(AssertionError, match="input_untouched"):
+        check_estimator(tidy, lambda n, rng: (rng.integers(0, 4, n),))
+
+
 def test_an_exemption_must_name_a_check():
     with pytest.raises(ValueError, match="no_such_check"):
         check_entropy("shannon", libraries=["numpy"], skip={"no_such_check": "because"})

@@ -26,11 +26,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from plogp.cli.console import write
-    from plogp.cli.report import deliver
+    from plogp.cli.report import deliver, writable
 
-    out = Path(args.out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {args.out}: it is a file, and a directory is needed")
+    out = writable(args.out)
     first, second = write_tables(out)
     write(f"$ plogp report {first} {second} --target diagnosis --out {out}\n")
     return deliver(str(first), str(second), "diagnosis", out=args.out)

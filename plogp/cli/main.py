@@ -76,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all is well; 1 when a claim failed or what ``--fail-on`` names was found; 2 for bad input, with one
         line on stderr; 130 after an interrupt.
     """
+    # A stream that was closed before the start is None; what is written to it has nowhere to go.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows a question mark rather than stopping the program.
         with contextlib.suppress(AttributeError, ValueError):

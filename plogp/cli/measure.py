@@ -78,13 +78,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"unexpected {args.stdin!r}; distributions are given with --p and --q, or - for stdin")
     parameters = _parameters(args.rest, args.param)
     base = _base(args.base)
+    import numpy as np
+
     try:
-        if from_stdin:
-            if args.p or args.q or args.joint:
-                raise ValueError("give numbers either on stdin or with --p, --q and --joint, not both")
-            values, unit, name = _from_rows(args.name, _stdin_rows(), base, args.normalize, parameters)
-        else:
-            values, unit, name = _from_options(args, base, parameters)
+        # What overflows ends in an error or in an infinity that is printed; a remark beside it says no more.
+        with np.errstate(all="ignore"):
+            values, unit, name = _calculate(args, from_stdin, base, parameters)
     except (ValueError, TypeError) as error:
         # The library speaks of its arguments; here they are options.
         words = str(error).replace("pass normalize=True", "pass --normalize").replace("plogp.divergences()", LIST)
@@ -97,6 +96,14 @@ def run(args: argparse.Namespace) -> int:
         for value in values:
             write(f"{value:.12g} {unit}".rstrip())
     return 0
+
+
+def _calculate(args: argparse.Namespace, from_stdin: bool, base: float | None, parameters: dict[str, Any]) -> Any:
+    if not from_stdin:
+        return _from_options(args, base, parameters)
+    if args.p or args.q or args.joint:
+        raise ValueError("give numbers either on stdin or with --p, --q and --joint, not both")
+    return _from_rows(args.name, _stdin_rows(), base, args.normalize, parameters)
 
 
 def _from_options(args: argparse.Namespace, base: float | None, parameters: dict[str, Any]) -> Any:

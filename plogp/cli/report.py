@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plogp.report import Report
 
-__all__ = ["add", "deliver", "run"]
+__all__ = ["add", "deliver", "run", "writable"]
 
 DEFAULT_OUT = "plogp-report"
 
@@ -83,9 +84,7 @@ def deliver(
     from plogp.report import parts
     from plogp.report.terminal import part_summary
 
-    directory = Path(out)
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"--out {out}: it is a file, and a directory is needed")
+    directory = writable(out)
     console = output()
     made: Report | None = None
     printed = 0
@@ -105,9 +104,12 @@ def deliver(
             except BrokenPipeError:
                 # Whoever reads the summary (head) has seen enough; the files are still wanted.
                 discard_output()
-    except KeyboardInterrupt:
-        if made is None or not made.done:
+    except (KeyboardInterrupt, RuntimeError) as stop:
+        # DuckDB tells of an interrupt by a RuntimeError.
+        if isinstance(stop, RuntimeError) and "interrupt" not in str(stop).lower():
             raise
+        if made is None or not made.done:
+            raise KeyboardInterrupt from stop
         made.interrupted = True
     assert made is not None
     page, data = made.save(directory)
@@ -123,6 +125,21 @@ def deliver(
     if fail_on == "leak" and made.relation is not None and any(r.leak for r in made.relation.rows):
         return FOUND
     return 0
+
+
+def writable(out: str) -> Path:
+    """Return the directory of ``--out`` after checking, before any work, that it can be written to."""
+    if not out.strip():
+        raise ValueError("--out needs the name of a directory, got an empty one")
+    directory = Path(out)
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"--out {out}: it is a file, and a directory is needed")
+    there = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {out}: {there} is a file, and a directory is needed")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out}: {there} cannot be written to")
+    return directory
 
 
 def _columns(values: list[str] | None) -> list[str] | None:

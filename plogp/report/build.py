@@ -230,12 +230,14 @@ def parts(
     wanted = None if columns is None else list(columns)
 
     from plogp.tables import drift, open_table, profile, relate
+    from plogp.tables.relating import check_target
 
     with ExitStack() as stack:
         first = stack.enter_context(open_table(input))
         second = None if other is None else stack.enter_context(open_table(other))
         if target is not None:
-            first.resolve([target])
+            # Before any part is shown: a target that cannot be used is known at once.
+            check_target(first, target, kinds)
         if second is None:
             inputs = [_input("table", input, first)]
         else:

@@ -14,7 +14,18 @@ import plogp
 from plogp.measures.uncertainty import Estimate
 from plogp.report import explain, figures
 from plogp.report.document import SCHEMA_VERSION
-from plogp.report.words import drift_answer, interval, number, p_value, percent, profile_answer, relation_answer, shown
+from plogp.report.words import (
+    beside,
+    drift_answer,
+    interval,
+    number,
+    p_value,
+    percent,
+    profile_answer,
+    relation_answer,
+    shown,
+)
+from plogp.tables.coding import LARGEST
 from plogp.tables.results import ColumnProfile, Drift, DriftRow, Histogram, PairDependence, Profile, Relation, TargetRow
 
 if TYPE_CHECKING:
@@ -126,11 +137,11 @@ def _estimate(e: Estimate | None, unit: str, keep_nats: bool = False) -> dict[st
         return None
     if e.unit == "nats" and not keep_nats:
         e = e.to(unit)
-    bracket, weak = "", False
+    value, bracket, weak = number(e.value), "", False
     if e.has_interval:
         low, high = e.interval()
-        bracket, weak = interval(low, high), low <= 0.0 <= high
-    return {"value": number(e.value), "interval": bracket, "weak": weak, "sort": f"{float(e.value):.6g}"}
+        value, bracket, weak = beside(e.value, low, high), interval(low, high), low <= 0.0 <= high
+    return {"value": value, "interval": bracket, "weak": weak, "sort": f"{float(e.value):.6g}"}
 
 
 def _dotted(e: Estimate, unit: str, bounds: tuple[float, float]) -> dict[str, Any]:
@@ -223,7 +234,7 @@ def _categories(what: str, names: Sequence[str]) -> list[str]:
 def _binned(h: Histogram) -> str:
     if h.edges is None:
         return f"counted as {len(h.labels):,} states"
-    inner = [e for e in h.edges if math.isfinite(e)]
+    inner = [e for e in h.edges if abs(e) < LARGEST]
     ends = f", edges from {number(inner[0])} to {number(inner[-1])}" if len(inner) > 1 else ""
     return f"counted in {len(h.edges) - 1:,} bins{ends}"
 
@@ -376,7 +387,8 @@ def _pairs(profile: Profile, unit: str) -> dict[str, Any]:
             names, cells, f"Dependence between {len(names)} columns; the table below has the numbers"
         )
     listed = dependent[:MOST_PAIRS]
-    many = f"{len(dependent):,} of {len(pairs):,} pairs depend on each other beyond noise"
+    verb = "is" if len(dependent) == 1 else "are"
+    many = f"{len(dependent):,} of {len(pairs):,} pairs of columns {verb} dependent beyond noise"
     more = f"; the strongest {len(listed):,} are listed, all are in report.json" if len(dependent) > len(listed) else ""
     omitted = len(strength) - len(names)
     return {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from plogp.measures.uncertainty import Estimate
 from plogp.report.words import (
+    beside,
     drift_answer,
     interval,
     number,
@@ -61,15 +62,36 @@ def _estimate(e: Estimate | None, unit: str) -> str:
     e = e.to(unit) if e.unit == "nats" else e
     if not e.has_interval:
         return number(e.value)
-    return f"{number(e.value)} {interval(*e.interval())}"
+    low, high = e.interval()
+    return f"{beside(e.value, low, high)} {interval(low, high)}"
 
 
-def _table(*columns: tuple[str, str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name, align in columns:
-        justify: Any = align
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=align == "right")
-    return table
+class _Rows:
+    """A table, or where the terminal is too narrow for one, each row as a few lines under its name."""
+
+    def __init__(self, *columns: tuple[str, str]):
+        self.names = [name for name, _ in columns]
+        self.table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        self.lines: list[tuple[str | Text, ...]] = []
+        for name, align in columns:
+            justify: Any = align
+            right = align == "right"
+            self.table.add_column(name, justify=justify, overflow="fold", no_wrap=right, min_width=None if right else 8)
+
+    def add_row(self, *cells: str | Text, style: str | None = None) -> None:
+        """Add a row; the first cell is its name."""
+        self.table.add_row(*cells, style=style)
+        self.lines.append(cells)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if self.table.__rich_measure__(console, options.update(max_width=10_000)).minimum <= options.max_width:
+            yield self.table
+            return
+        for first, *cells in self.lines:
+            yield Text(str(first), style="bold")
+            for name, cell in zip(self.names[1:], cells):
+                if str(cell).strip():
+                    yield Text(f"    {name}: {cell}" if name else f"    {cell}")
 
 
 def _left(n: int, what: str) -> list[RenderableType]:
@@ -79,7 +101,7 @@ def _left(n: int, what: str) -> list[RenderableType]:
 def _drift(drift: Drift, unit: str) -> RenderableType:
     out = _said(drift_answer(drift))
     named = drift.divergence.upper() if len(drift.divergence) <= 3 else drift.divergence
-    table = _table(
+    table = _Rows(
         ("column", "left"), ("change", "left"), (f"{named} [95 %]", "right"), ("PSI", "right"), ("adjusted p", "right")
     )
     for row in drift.rows[:MOST_ROWS]:
@@ -103,11 +125,11 @@ def _relation(relation: Relation, unit: str) -> RenderableType:
     binary = any(r.information_value is not None for r in relation.rows)
     columns = [("column", "left"), (f"information, {unit} [95 %]", "right")]
     columns += [("IV", "right")] if binary else []
-    table = _table(*columns, ("adjusted p", "right"), ("", "left"))
+    table = _Rows(*columns, ("adjusted p", "right"), ("", "left"))
     for row in relation.rows[:MOST_ROWS]:
         mark = "● " if row.informative else "  "
         verdict = "possible leak" if row.leak else "" if row.informative else "not beyond noise"
-        cells: list[RenderableType] = [
+        cells: list[str | Text] = [
             Text(mark + shown(row.column, 32)),
             _estimate(row.mutual_information, unit),
         ]
@@ -122,7 +144,7 @@ def _relation(relation: Relation, unit: str) -> RenderableType:
 
 def _profile(profile: Profile, unit: str) -> RenderableType:
     out = _said(profile_answer(profile, unit))
-    table = _table(
+    table = _Rows(
         ("column", "left"), ("kind", "left"), ("missing", "right"), ("distinct", "right"), (f"entropy, {unit}", "right")
     )
     for column in profile.columns[:MOST_ROWS]:
@@ -137,7 +159,7 @@ def _profile(profile: Profile, unit: str) -> RenderableType:
     out += [Padding(table, (1, 0, 0, 0)), *_left(len(profile.columns) - MOST_ROWS, "columns")]
     pairs = sorted((p for p in profile.pairs if p.dependent), key=lambda p: -p.normalized)
     if pairs:
-        table = _table(("pair", "left"), (f"information, {unit} [95 %]", "right"), ("of the smaller entropy", "right"))
+        table = _Rows(("pair", "left"), (f"information, {unit} [95 %]", "right"), ("of the smaller entropy", "right"))
         for p in pairs[:MOST_PAIRS]:
             name = f"{shown(p.a, 28)} – {shown(p.b, 28)}"
             share = percent(min(max(p.normalized, 0.0), 1.0))

@@ -11,6 +11,7 @@ from plogp.measures.uncertainty import Estimate
 from plogp.tables.results import Drift, Profile, Relation
 
 __all__ = [
+    "beside",
     "drift_answer",
     "interval",
     "listed",
@@ -61,13 +62,32 @@ def interval(low: float, high: float) -> str:
     >>> interval(1.4142, 1.4263), interval(-6.4e-5, 1.97e-4), interval(-math.inf, 2.0), interval(1200.3, 1400.9)
     ('[1.414, 1.426]', '[-6.4e-05, 0.0002]', '[-∞, 2]', '[1,200, 1,401]')
     """
-    width = high - low
-    if not math.isfinite(width) or width <= 0 or max(abs(low), abs(high)) < 1e-3:
+    decimals = _decimals(low, high)
+    if decimals is None:
         return f"[{number(low, 2)}, {number(high, 2)}]"
-    decimals = min(max(1 - math.floor(math.log10(width)), 0), 6)
     # An end that only rounds to zero keeps its sign and size.
     ends = (number(end, 2) if round(end, decimals) == 0 else f"{end:,.{decimals}f}" for end in (low, high))
     return f"[{', '.join(ends)}]"
+
+
+def beside(value: float, low: float, high: float) -> str:
+    """Return a number as it stands beside its interval: with no fewer decimals, or it could seem to lie outside.
+
+    >>> beside(1.0986, 1.0937, 1.0996), beside(10.3461, 10.333, 10.359), beside(0.1234, 0.05, 0.2)
+    ('1.0986', '10.346', '0.123')
+    """
+    said, decimals = number(value), _decimals(low, high)
+    if decimals is None or not math.isfinite(value) or "e" in said or len(said.partition(".")[2]) >= decimals:
+        return said
+    return f"{value:,.{decimals}f}"
+
+
+def _decimals(low: float, high: float) -> int | None:
+    """Decimals that an interval deserves; None where its ends are better told by significant digits."""
+    width = high - low
+    if not math.isfinite(width) or width <= 0 or max(abs(low), abs(high)) < 1e-3:
+        return None
+    return min(max(1 - math.floor(math.log10(width)), 0), 6)
 
 
 def p_value(p: float | None) -> str:
@@ -187,11 +207,20 @@ def profile_answer(profile: Profile, unit: str = "nats") -> list[str]:
     pairs = [p for p in profile.pairs if p.dependent]
     if pairs:
         best = max(pairs, key=lambda p: p.normalized)
-        said.append(
-            f"{len(pairs):,} of {len(profile.pairs):,} pairs depend on each other beyond noise; the strongest is "
+        strongest = (
             f"{shown(best.a, 40)} with {shown(best.b, 40)} ({_amount(best.mutual_information, unit)}, "
             f"{percent(min(best.normalized, 1.0))} of the smaller entropy)."
         )
+        if len(profile.pairs) == 1:
+            said.append(f"The two columns depend on each other beyond noise: {strongest}")
+        else:
+            verb = "is" if len(pairs) == 1 else "are"
+            said.append(
+                f"{len(pairs):,} of {len(profile.pairs):,} pairs of columns {verb} dependent beyond noise; "
+                f"the strongest is {strongest}"
+            )
+    elif len(profile.pairs) == 1:
+        said.append(f"{shown(profile.pairs[0].a, 40)} and {shown(profile.pairs[0].b, 40)} share no more than noise.")
     elif profile.pairs:
         said.append(f"None of the {len(profile.pairs):,} pairs of columns depends on more than noise.")
     gaps = sorted((c for c in profile.columns if c.missing), key=lambda c: -c.missing)

@@ -8,6 +8,7 @@ NumPy.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ __all__ = [
     "Categories",
     "Coding",
     "Intervals",
+    "apart_from_infinity",
     "cuts_from_quantiles",
     "format_date",
     "format_number",
@@ -33,6 +35,8 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Value = float | str
+#: Beyond the largest number there is only infinity.
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Intervals:
     array([0, 0, 1, 2, 3])
     >>> b.labels()
     ['<= 0', '(0, 1]', '> 1', '(missing)']
+
+    Infinite values are a state of their own where `apart_from_infinity` put the largest number among the cuts.
+
+    >>> Intervals(apart_from_infinity((0.0, 1.0), 0.0, math.inf)).labels()
+    ['<= 0', '(0, 1]', '> 1', '∞', '(missing)']
     """
 
     cuts: tuple[float, ...]
@@ -69,11 +78,13 @@ class Intervals:
 
     def labels(self) -> list[str]:
         """Return one label a state."""
-        words = self._words()
-        if not words:
-            return ["all values", MISSING]
-        inner = [f"({a}, {b}]" for a, b in pairwise(words)]
-        return [f"<= {words[0]}", *inner, f"> {words[-1]}", MISSING]
+        below, above = self.cuts[:1] == (-LARGEST,), self.cuts[-1:] == (LARGEST,)
+        words = self._words(self.cuts[int(below) : len(self.cuts) - int(above)])
+        if words:
+            finite = [f"<= {words[0]}", *(f"({a}, {b}]" for a, b in pairwise(words)), f"> {words[-1]}"]
+        else:
+            finite = ["finite values" if below or above else "all values"]
+        return [*(["-∞"] if below else []), *finite, *(["∞"] if above else []), MISSING]
 
     def edges(self, low: float, high: float) -> list[float]:
         """Return the ascending edges of the bins, closed by the given extremes."""
@@ -81,14 +92,14 @@ class Intervals:
             return [low, high]
         return [min(low, self.cuts[0]), *self.cuts, max(high, self.cuts[-1])]
 
-    def _words(self) -> list[str]:
+    def _words(self, cuts: Sequence[float]) -> list[str]:
         if self.dates:
-            return [format_date(c) for c in self.cuts]
+            return [format_date(c) for c in cuts]
         for digits in range(3, 17):
-            words = [f"{c:.{digits}g}" for c in self.cuts]
+            words = [f"{c:.{digits}g}" for c in cuts]
             if len(set(words)) == len(words):
                 return words
-        return [repr(c) for c in self.cuts]
+        return [repr(c) for c in cuts]
 
 
 @dataclass(frozen=True)
@@ -184,6 +195,13 @@ def cuts_from_quantiles(probs: Floats, values: Floats, bins: int, low: float, hi
     cuts = np.unique(np.interp(wanted, probs, values))
     cuts = cuts[(cuts >= low) & (cuts < high) & np.isfinite(cuts)]
     return tuple(float(c) for c in cuts)
+
+
+def apart_from_infinity(cuts: Sequence[float], low: float | None, high: float | None) -> tuple[float, ...]:
+    """Return the cuts, and where the extremes are infinite a last cut that leaves only infinity beyond it."""
+    below = (-LARGEST,) if low == -math.inf else ()
+    above = (LARGEST,) if high == math.inf else ()
+    return (*below, *cuts, *above)
 
 
 def sorted_quantiles(x: Floats, probs: Floats) -> Floats:

@@ -14,7 +14,15 @@ import numpy.typing as npt
 from plogp.estimate.multinomial import multinomial_divergence
 from plogp.measures import divergence as divergence_of
 from plogp.measures.uncertainty import Estimate
-from plogp.tables.coding import Categories, Coding, Intervals, cuts_from_quantiles, format_number, histogram
+from plogp.tables.coding import (
+    Categories,
+    Coding,
+    Intervals,
+    apart_from_infinity,
+    cuts_from_quantiles,
+    format_number,
+    histogram,
+)
 from plogp.tables.differences import Change, how
 from plogp.tables.kinds import check_kinds, kinds_of, shared_kind
 from plogp.tables.profiling import PROBS
@@ -249,15 +257,19 @@ class _Comparison:
             if not cuts or not all(map(math.isfinite, cuts)):
                 raise ValueError(f"bins of {name!r} must be finite cut points, got {cuts}")
             return Intervals(tuple(cuts), kind == "datetime")
+        # A column that turns infinite on either side has changed, and what it was before is no matter.
+        ends = [(side.stats[name].low, side.stats[name].high) for side in sides]
+        least, most = min(e[0] or 0.0 for e in ends), max(e[1] or 0.0 for e in ends)
         if isinstance(self.bins, int):
-            return Intervals(cuts_from_quantiles(PROBS, quantiles, self.bins, low, high), kind == "datetime")
+            even = cuts_from_quantiles(PROBS, quantiles, self.bins, low, high)
+            return Intervals(apart_from_infinity(even, least, most), kind == "datetime")
         # A tail needs a few rows of the reference to be told from noise.
         probs = [p for p in DRIFT_PROBS if min(p, 1 - p) * s.present >= 5] or [0.5]
         cuts_at = np.unique(np.interp(probs, PROBS, quantiles))
         inside = cuts_at[(cuts_at >= low) & (cuts_at < high) & np.isfinite(cuts_at)]
         if len(inside) == 0 and math.isfinite(low):  # a constant reference: is the current below, at or above it?
             inside = np.array([np.nextafter(low, -math.inf), low])
-        return Intervals(tuple(float(c) for c in inside), kind == "datetime")
+        return Intervals(apart_from_infinity([float(c) for c in inside], least, most), kind == "datetime")
 
     def _row(
         self,

@@ -44,9 +44,13 @@ def check_kinds(kinds: Mapping[str, str] | None, source: Source) -> dict[str, st
 
     Raises
     ------
+    TypeError
+        If `kinds` is no mapping.
     TableError
         If a column or a kind is unknown, or a column of text is to be continuous.
     """
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise TypeError(f"kinds must map column names to kinds, got {type(kinds).__name__}")
     out: dict[str, str] = {}
     for name, kind in (kinds or {}).items():
         source.resolve([name])

@@ -1,24 +1,21 @@
-"""Files, data frames, mappings and relations opened with DuckDB."""
+"""Files and relations opened with DuckDB; what is in memory is in `plogp.tables.dataframes`."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from plogp.tables.duckdb_engine import DuckDBSource, adopt, import_duckdb
 from plogp.tables.reading import Dialect, first_ragged_record, read_dialect, tidy_names
 from plogp.tables.source import TableError
 
-__all__ = ["open_file", "open_frame", "open_relation"]
+__all__ = ["adopt_relation", "connect", "open_file", "open_relation"]
 
 DELIMITED = (".csv", ".tsv", ".tab", ".psv")
 JSON = (".jsonl", ".ndjson", ".json")
@@ -31,7 +28,9 @@ IN_MEMORY = 256 << 20
 def connect(memory_limit: str | None, on_disk: bool = False) -> tuple[Any, Callable[[], None]]:
     """Open a private DuckDB that never touches the network, with a scratch directory of its own."""
     duckdb = import_duckdb()
-    scratch = Path(tempfile.mkdtemp(prefix="plogp-"))
+    # It removes itself when the process ends, however that comes about.
+    directory = tempfile.TemporaryDirectory(prefix="plogp-", ignore_cleanup_errors=True)
+    scratch = Path(directory.name)
     config = {"temp_directory": str(scratch / "spill"), "autoinstall_known_extensions": "false"}
     if memory_limit is not None:
         config["memory_limit"] = memory_limit
@@ -39,7 +38,7 @@ def connect(memory_limit: str | None, on_disk: bool = False) -> tuple[Any, Calla
         database = str(scratch / "table.duckdb") if on_disk else ":memory:"
         connection = duckdb.connect(database, config=config)
     except duckdb.Error as error:
-        shutil.rmtree(scratch, ignore_errors=True)
+        directory.cleanup()
         raise TableError(f"memory_limit {memory_limit!r} is not understood: {_first_line(error)}") from error
     connection.execute("SET enable_progress_bar = false")
     # TIMESTAMP WITH TIME ZONE is read as UTC wherever this runs.
@@ -47,7 +46,7 @@ def connect(memory_limit: str | None, on_disk: bool = False) -> tuple[Any, Calla
 
     def release() -> None:
         connection.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+        directory.cleanup()
 
     return connection, release
 
@@ -89,7 +88,7 @@ def open_file(path: str, label: str | None = None, memory_limit: str | None = No
     with file.open("rb") as f:
         magic = f.read(16)
     if ending.endswith(PARQUET) or magic[:4] == b"PAR1":
-        return _open_parquet(_plain(location), label, memory_limit)
+        return _open_parquet(_literal_path(location), label, memory_limit)
     if ending.endswith(DATABASE) or magic[8:12] == b"DUCK":
         return _open_database(location, inner, label, memory_limit)
     if ending.endswith(JSON):
@@ -119,7 +118,7 @@ def _open_parquet(location: str, label: str, memory_limit: str | None) -> DuckDB
     aliases = ", ".join([*(f"c{i}" for i in range(len(names))), "file_row", "file_name"])
     inner = f"SELECT * FROM read_parquet({quoted}, file_row_number = true, filename = true)"
     connection.execute(f"CREATE TEMP VIEW t AS SELECT * FROM ({inner}) AS inside({aliases})")
-    return _adopt(connection, names, label, release, "hash(file_name), file_row", notes)
+    return adopt_relation(connection, names, label, release, "hash(file_name), file_row", notes)
 
 
 def _top_level(schema: Sequence[tuple[str, int | None]]) -> list[str]:
@@ -149,7 +148,8 @@ def _open_delimited(file: Path, label: str, memory_limit: str | None, size: int)
     connection, release = connect(memory_limit, on_disk=big)
     names = ", ".join(f"'c{i}'" for i in range(len(dialect.names)))
     reader = (
-        f"read_csv({_quote(_plain(str(file)))}, delim = {_quote(dialect.delimiter)}, quote = '\"', escape = '\"', "
+        f"read_csv({_quote(_literal_path(str(file)))}, delim = {_quote(dialect.delimiter)}, "
+        f"quote = '\"', escape = '\"', decimal_separator = '{dialect.decimal}', "
         f"header = {str(dialect.has_header).lower()}, names = [{names}], null_padding = false"
     )
     try:
@@ -158,11 +158,13 @@ def _open_delimited(file: Path, label: str, memory_limit: str | None, size: int)
     except duckdb.Error as error:
         release()
         problem = first_ragged_record(file, dialect, label)
+        if problem is None and "Maximum line size" in str(error):
+            problem = f"{label} has a line of more than 2,000,000 bytes; is a quote or an end of line missing?"
         raise TableError(problem or f"{label} cannot be read: {_first_line(error)}") from error
     if ragged:
         release()
         raise TableError(first_ragged_record(file, dialect, label) or f"{label} cannot be split into columns")
-    return _adopt(connection, dialect.names, label, release, "rowid", dialect.notes)
+    return adopt_relation(connection, dialect.names, label, release, "rowid", dialect.notes)
 
 
 def _load(connection: Any, reader: str, dialect: Dialect) -> None:
@@ -191,7 +193,7 @@ def _single_column_trap(connection: Any, dialect: Dialect) -> bool:
 def _open_json(file: Path, label: str, memory_limit: str | None) -> DuckDBSource:
     duckdb = import_duckdb()
     connection, release = connect(memory_limit, on_disk=file.stat().st_size > IN_MEMORY)
-    reader = f"read_json({_quote(_plain(str(file)))}, sample_size = -1, format = 'auto')"
+    reader = f"read_json({_quote(_literal_path(str(file)))}, sample_size = -1, format = 'auto')"
     try:
         given = [d[0] for d in connection.execute(f"SELECT * FROM {reader} LIMIT 0").description]
         names, notes = tidy_names(given)
@@ -203,7 +205,7 @@ def _open_json(file: Path, label: str, memory_limit: str | None) -> DuckDBSource
     if given == ["json"]:
         release()
         raise TableError(f"{label} holds JSON, but its lines are not objects with named fields")
-    return _adopt(connection, names, label, release, "rowid", notes)
+    return adopt_relation(connection, names, label, release, "rowid", notes)
 
 
 def _open_database(location: str, table: str, label: str, memory_limit: str | None) -> DuckDBSource:
@@ -232,7 +234,7 @@ def _open_database(location: str, table: str, label: str, memory_limit: str | No
     names, notes = tidy_names(given)
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     connection.execute(f"CREATE TEMP VIEW t AS SELECT * FROM {whole} AS inside({aliases})")
-    return _adopt(connection, names, f"{label}#{table}", release, "row_number() OVER ()", notes)
+    return adopt_relation(connection, names, f"{label}#{table}", release, "row_number() OVER ()", notes)
 
 
 def open_relation(relation: Any, label: str | None = None) -> DuckDBSource:
@@ -248,114 +250,10 @@ def open_relation(relation: Any, label: str | None = None) -> DuckDBSource:
     return adopt(run, names, [str(t) for t in relation.types], label or "relation", notes=notes)
 
 
-def open_frame(table: Any, label: str | None = None, memory_limit: str | None = None) -> DuckDBSource:
-    """Open a data frame of any library that narwhals knows, or a mapping of names to arrays.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    TableError
-        If columns differ in length.
-    """
-    import_duckdb()
-    if isinstance(table, Mapping):
-        names, columns = list(table), {f"c{i}": _array(v, n) for i, (n, v) in enumerate(table.items())}
-        lengths = {n: len(c) for n, c in zip(names, columns.values())}
-        if len(set(lengths.values())) > 1:
-            raise TableError(f"columns differ in length: {lengths}")
-        native: Any = columns
-        kind = "mapping"
-    else:
-        names, native, kind = _narwhals(table)
-    tidy, notes = tidy_names(names)
-    connection, release = connect(memory_limit)
-    if not names:
-        release()
-        raise TableError(f"{label or kind} has no columns")
-    connection.register("handed_in", native)
-    connection.execute("CREATE TEMP VIEW t AS SELECT * FROM handed_in")
-    return _adopt(connection, tidy, label or kind, release, "row_number() OVER ()", notes)
-
-
-def _narwhals(table: Any) -> tuple[list[str], Any, str]:
-    try:
-        import narwhals.stable.v1 as nw
-    except ImportError as error:
-        raise ImportError("plogp[tables] is needed for data frames: pip install 'plogp[tables]'") from error
-    try:
-        frame: Any = nw.from_native(table)
-    except TypeError as error:
-        raise TypeError(
-            f"a table is expected (path, URL, data frame, relation or mapping of arrays), got {type(table).__name__}"
-        ) from error
-    kind = str(frame.implementation).rsplit(".", 1)[-1].lower().replace("pyarrow", "Arrow") + " table"
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    names = [str(c) for c in frame.columns]
-    frame = frame.rename({c: f"c{i}" for i, c in enumerate(frame.columns)}) if len(set(names)) == len(names) else frame
-    native = frame.to_native()
-    if frame.implementation.is_pandas():
-        return names, _plain_pandas(native), kind
-    if frame.implementation.is_pyarrow():
-        return names, native, kind
-    try:
-        return names, frame.to_arrow(), kind
-    except (ImportError, ModuleNotFoundError):
-        return names, {f"c{i}": _array(frame[f"c{i}"].to_list(), n) for i, n in enumerate(names)}, kind
-
-
-def _plain_pandas(frame: Any) -> Any:
-    """Make columns of mixed objects text, which DuckDB would otherwise guess from a sample."""
-    changed = {}
-    for name in frame.columns:
-        if frame[name].dtype == object:
-            values = frame[name].tolist()
-            changed[name] = _array(values, name)
-    return frame.assign(**changed) if changed else frame
-
-
-def _array(values: Any, name: str) -> Any:
-    """Return one column as an array that DuckDB reads without guessing."""
-    try:
-        x = np.asarray(values)
-    except ValueError as error:
-        raise TableError(f"column {name!r} is not one-dimensional: {error}") from error
-    if x.ndim != 1:
-        raise TableError(f"column {name!r} must be one-dimensional, got shape {x.shape}")
-    if x.dtype.kind in "US":
-        return x.astype(object)
-    if x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8):
-        return x.astype(np.float64)
-    if x.dtype.kind == "M":
-        return x.astype("datetime64[us]")
-    if x.dtype.kind == "m":  # durations are numbers, in seconds
-        return np.where(np.isnat(x), np.nan, x / np.timedelta64(1, "s"))
-    if x.dtype.kind == "c":
-        raise TableError(f"column {name!r} holds complex numbers; give its real and imaginary parts")
-    if x.dtype.kind != "O":
-        return x
-    present = [v for v in x.tolist() if v is not None and v == v]
-    if present and all(isinstance(v, (bool, np.bool_)) for v in present):
-        return np.ma.masked_array(
-            np.array([bool(v) if v is not None and v == v else False for v in x.tolist()]),
-            mask=[v is None or v != v for v in x.tolist()],
-        )
-    if present and all(isinstance(v, (int, float, np.integer, np.floating)) for v in present):
-        return np.array([float(v) if v is not None else np.nan for v in x.tolist()], dtype=np.float64)
-    if present and not any(isinstance(v, str) for v in present) and not hasattr(present[0], "__len__"):
-        try:
-            return np.array(x.tolist(), dtype="datetime64[us]")
-        except (ValueError, TypeError):
-            pass
-    out = np.empty(len(x), dtype=object)
-    out[:] = [None if v is None or v != v else str(v) for v in x.tolist()]
-    return out
-
-
-def _adopt(
+def adopt_relation(
     connection: Any, names: Sequence[str], label: str, release: Callable[[], None], row_id: str, notes: Sequence[str]
 ) -> DuckDBSource:
+    """Make a source of the relation ``t`` of a private connection, which is released with the source."""
     duckdb = import_duckdb()
     try:
         types = [str(d[1]) for d in connection.execute("SELECT * FROM t LIMIT 0").description]
@@ -375,7 +273,7 @@ def _no_such_file(file: Path) -> str:
     return f"no such file: {file}" + (f"; did you mean {file.parent / near[0]}?" if near else "")
 
 
-def _plain(location: str) -> str:
+def _literal_path(location: str) -> str:
     """Return a path in which DuckDB sees no pattern."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in location) if has_magic(location) else location
 

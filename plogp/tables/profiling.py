@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ GROUP = 32
 SHOWN = 30
 #: Beyond this many distinct values the entropy is that of the most frequent and the others together.
 EXACT_STATES = 1_000_000
+#: With fewer values that repeat, and most rows a value of their own, the entropy beyond the rows is unknown.
+REPEATED = 10
+AT_HAND = "rows at hand"
 #: Random rows for the differential entropy.
 DENSITY_ROWS = 10_000
 
@@ -50,8 +54,9 @@ def profile(
     .. math:: H(X) = -\sum_x p(x) \ln p(x), \qquad h(X) = -\int f \ln f, \qquad I(X; Y) = D(p_{XY} \| p_X p_Y).
 
     The entropy is that of the values for discrete, boolean and categorical columns (Chao-Wang-Jost, without the
-    missing ones) and differential for continuous ones and dates, on at most 10,000 random rows by nearest
-    neighbours; rounded numbers have H(values) + ln(step), other columns with repeated values that of a histogram
+    missing ones; where hardly a value repeats, of the rows at hand, without an interval) and differential for
+    continuous ones and dates, on at most 10,000 random rows by nearest neighbours; rounded numbers have
+    H(values) + ln(step), other columns with repeated values that of a histogram
     with 64 quantile bins. Pairs are taken over the rows that have both values; see `plogp.tables.pairs`.
 
     Parameters
@@ -167,7 +172,11 @@ def _columns(
             entropy, of = _of_values(source, name, s, shown)
             summary = _words(source, name, s, top[name])
             if kind == "text/id":
-                notes.append("not expanded into categories; the entropy is that of the rows at hand")
+                notes.append("not expanded into categories")
+            if of == AT_HAND:
+                notes.append(
+                    "hardly a value repeats: the entropy is that of the rows at hand, of more rows it is larger"
+                )
         if s.missing == s.n:
             notes.append("every value is missing")
         out.append(ColumnProfile(name, kind, s.n, s.missing, s.distinct, entropy, of, summary, shown, why, notes))
@@ -207,7 +216,9 @@ def _differential(
         # A density seen through rounding to multiples of the step: h = H(values) + ln(step). Where most values
         # occur once or twice, counts say little; spread evenly over their steps, they are a density again.
         if s.distinct <= 0.1 * s.present:
-            return _entropy_of_repeats(source, name, s) + math.log(step), f"density (values are {step:.3g} apart)"
+            return entropy_from_counts(_counts(source.repeats(name))) + math.log(
+                step
+            ), f"density (values are {step:.3g} apart)"
         spread = x + step * np.random.default_rng(0).uniform(-0.5, 0.5, len(x))
         return kozachenko_leonenko(spread), f"density (values are {step:.3g} apart, spread evenly)"
     return _of_histogram(fine, counts, s), "density (histogram)"
@@ -245,11 +256,9 @@ def _of_histogram(fine: Intervals, counts: npt.NDArray[np.int64], s: Stats) -> E
     return Estimate(value, math.sqrt(spread / kept.sum()), int(kept.sum()), method)
 
 
-def _entropy_of_repeats(source: Source, name: str, s: Stats) -> Estimate:
-    """Entropy of the values from how often each occurs; nothing else leaves the engine."""
-    repeats = source.repeats(name)
-    counts = np.repeat(list(repeats.keys()), list(repeats.values()))
-    return entropy_from_counts(counts)
+def _counts(repeats: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    """Return the counts of the values from how often each count occurs; nothing else leaves the engine."""
+    return np.repeat(list(repeats.keys()), list(repeats.values()))
 
 
 def _of_values(source: Source, name: str, s: Stats, shown: Histogram) -> tuple[Estimate, str]:
@@ -257,7 +266,11 @@ def _of_values(source: Source, name: str, s: Stats, shown: Histogram) -> tuple[E
     if s.present == 0 or s.distinct <= 1:
         return Estimate(0.0, 0.0, s.present, "one state" if s.present else "no values"), "values"
     if s.distinct <= EXACT_STATES:
-        return _entropy_of_repeats(source, name, s), "values"
+        repeats = source.repeats(name)
+        if repeats.get(1, 0) > s.present / 2 and sum(k for n, k in repeats.items() if n > 1) < REPEATED:
+            # All that the rows say of the source is that it has more values than they show.
+            return replace(entropy_from_counts(_counts(repeats), "plugin"), se=None, law=None), AT_HAND
+        return entropy_from_counts(_counts(repeats)), "values"
     kept = [c for c in shown.counts if c > 0]
     if len(kept) < 2:
         return Estimate(0.0, 0.0, s.present, "one state"), "values (most frequent and other)"

@@ -6,7 +6,9 @@ import csv
 import gzip
 import io
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,7 @@ __all__ = ["Dialect", "first_ragged_record", "read_dialect", "tidy_names"]
 DELIMITERS = (",", "\t", ";", "|")
 _HEAD = 1 << 18
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
+_COMMA, _POINT = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*"), re.compile(r"\s*[+-]?[0-9]*\.[0-9]+\s*")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Dialect:
     notes: tuple[str, ...] = ()
     #: Columns that hold digits with leading zeros in the first rows: codes, which must stay text.
     codes: tuple[int, ...] = ()
+    #: What stands before the decimals.
+    decimal: str = "."
 
 
 def open_text(path: Path, label: str) -> IO[bytes]:
@@ -61,26 +66,63 @@ def read_dialect(path: Path, label: str) -> Dialect:
         raise TableError(f"{label} is empty")
     text = _decode(head, label)
     raw = _record_text(text, label)
-    if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")):
-        delimiter = "\t"
-    else:
-        delimiter = max(DELIMITERS, key=lambda d: len(_first_record(raw, d)))
-    record = _first_record(raw, delimiter)
-    if all(_is_number(field) or not field.strip() for field in record):
+    with _long_fields():
+        if path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")):
+            delimiter = "\t"
+        else:
+            delimiter = max(DELIMITERS, key=lambda d: len(_first_record(raw, d)))
+        record = _first_record(raw, delimiter)
+        rows = _first_rows(text, delimiter)
+    codes, decimal = _codes(rows, len(record)), "." if delimiter == "," else _decimal(rows)
+    numbers = sum(_is_number(field.replace(decimal, ".")) for field in record)
+    if numbers + sum(not field.strip() for field in record) == len(record):
         names = tuple(f"column{i}" for i in range(len(record)))
-        note = "no header line: every field of the first line is a number, so columns are named by position"
-        return Dialect(delimiter, names, False, (note,), _codes(text, delimiter, len(names)))
-    names, notes = tidy_names(record)
-    return Dialect(delimiter, names, True, notes, _codes(text, delimiter, len(names)))
+        has_header = False
+        notes: tuple[str, ...] = (
+            "no header line: every field of the first line is a number, so columns are named by position",
+        )
+    else:
+        names, notes = tidy_names(record)
+        has_header = True
+        if numbers:
+            fields = "1 of its fields is a number" if numbers == 1 else f"{numbers} of its fields are numbers"
+            notes += (f"the first line was taken as the header, although {fields}: is the header missing?",)
+    if decimal == ",":
+        notes += ("numbers are written with a decimal comma",)
+    return Dialect(delimiter, names, has_header, notes, codes, decimal)
 
 
-def _codes(text: str, delimiter: str, width: int) -> tuple[int, ...]:
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let the csv module read fields of any length, which it otherwise refuses beyond 131,072 characters."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _first_rows(text: str, delimiter: str) -> list[list[str]]:
+    """Return the first whole records, the header included."""
+    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), delimiter=delimiter)
+    return list(islice(rows, 1000))
+
+
+def _codes(rows: list[list[str]], width: int) -> tuple[int, ...]:
     """Return the columns with a field such as 0123 among the first rows."""
     found: set[int] = set()
-    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), delimiter=delimiter)
-    for fields in islice(rows, 1000):
+    for fields in rows:
         found.update(i for i, f in enumerate(fields[:width]) if f[:1] in "0+-" and _LEADING_ZERO.match(f))
     return tuple(sorted(found))
+
+
+def _decimal(rows: list[list[str]]) -> str:
+    """Return the decimal mark: a comma where numbers have one, none has a point, and thousands do not explain it."""
+    fields = [f for row in rows for f in row]
+    commas = [f for f in fields if _COMMA.fullmatch(f)]
+    if not commas or any(_POINT.fullmatch(f) for f in fields):
+        return "."
+    return "," if any(len(f.strip().partition(",")[2]) != 3 for f in commas) else "."
 
 
 def tidy_names(raw: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -125,12 +167,19 @@ def _records(path: Path, delimiter: str, label: str) -> Iterator[tuple[int, list
     with open_text(path, label) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         start = 1
-        for fields in reader:
-            yield start, fields
-            start = reader.line_num + 1
+        with _long_fields():
+            try:
+                for fields in reader:
+                    yield start, fields
+                    start = reader.line_num + 1
+            except csv.Error as error:
+                what = "a quote is never closed" if "end of data" in str(error) else str(error)
+                raise csv.Error(f"line {start}: {what}") from error
 
 
 def _decode(head: bytes, label: str) -> str:
+    if _is_utf16(head):
+        raise TableError(f"{label} is UTF-16 text, not UTF-8; convert it first: iconv -f UTF-16 -t UTF-8")
     if b"\0" in head:
         raise TableError(f"{label} is binary, not a table that can be read (it holds NUL bytes)")
     try:
@@ -147,6 +196,14 @@ def _decode(head: bytes, label: str) -> str:
     if odd > 0.01 * len(text):
         raise TableError(f"{label} is binary, not a table that can be read (control characters)")
     return text
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Whether the bytes begin with a UTF-16 mark, or every other one is NUL as in Latin text written so."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    even, odd = (half.count(0) / max(len(half), 1) for half in (head[::2], head[1::2]))
+    return max(even, odd) > 0.9 and min(even, odd) < 0.1
 
 
 def _record_text(text: str, label: str) -> str:

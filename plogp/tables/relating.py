@@ -11,20 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from plogp.estimate.discrete import entropy_from_counts, mutual_information_from_counts
-from plogp.estimate.ksg import ksg
 from plogp.estimate.multinomial import multinomial_divergence
 from plogp.measures import divergence
 from plogp.measures.uncertainty import Estimate
-from plogp.tables.coding import Categories, Coding, Intervals, cuts_from_quantiles
+from plogp.tables.coding import Categories, Coding, Intervals, apart_from_infinity, cuts_from_quantiles
 from plogp.tables.information_value import is_leak, weight_of_evidence
 from plogp.tables.kinds import kinds_of
 from plogp.tables.partition import Monotonic, optimal_partition, optimal_partition_classes, pool
 from plogp.tables.profiling import PROBS
+from plogp.tables.refining import refined
 from plogp.tables.results import Bin, Relation, TargetRow
 from plogp.tables.significance import Correction, adjusted, homogeneity, rank_sum
 from plogp.tables.source import Source, TableError, groups, open_table
 
-__all__ = ["LEAK", "relate"]
+__all__ = ["LEAK", "check_target", "relate"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -37,8 +37,6 @@ GROUP = 32
 CATEGORIES, CLASSES, TARGET_BINS = 200, 30, 10
 #: Values of a text or identifier column kept apart: those that hold this share of the table.
 ID_SHARE = 0.01
-#: Random rows for the information between two continuous columns.
-NEIGHBOUR_ROWS = 5_000
 
 
 def relate(
@@ -69,7 +67,7 @@ def relate(
         See `open_table`.
     target : str
         A column of any kind but text and identifiers. A continuous one is binned by its deciles, except that the
-        information between two continuous columns comes from nearest neighbours. Rows without a value of the
+        information of a continuous column about it comes from nearest neighbours. Rows without a value of the
         target are dropped and counted.
     columns, kinds
         As in `profile`.
@@ -110,7 +108,8 @@ def relate(
     Notes
     -----
     The information comes from fine quantile bins and its p-value from ten, both drawn without looking at the target
-    (the bins shown were chosen with it, which flatters noise): the G test, or Pearson's X² with its permutation
+    (the bins shown were chosen with it, which flatters noise; where nearest neighbours find more in a continuous
+    column than its bins, the information is theirs): the G test, or Pearson's X² with its permutation
     moments where counts are small; for an ordered column and two classes, twice the smaller of that and the
     Wilcoxon-Mann-Whitney test's on the fine bins. The IV is that of the bins shown, less its first-order bias;
     where no cut beats noise it is that of the ten quantile bins.
@@ -135,9 +134,8 @@ def relate(
         certain = bool(p < level)
         real = certain and rows[i].mutual_information.value > 0
         rows[i] = replace(rows[i], p_adjusted=float(p), informative=real, leak=rows[i].leak and certain)
-    if aim.kind == "continuous":
-        smooth = [r for r in rows if r.kind == "continuous" and r.informative]
-        rows = _by_neighbours(source, target, rows, smooth, seed)
+    if aim.kind != "datetime":
+        rows = refined(source, target, aim.coding, rows, seed)
     rows.sort(key=lambda r: (not r.leak, not r.informative, -r.normalized, -r.mutual_information.value))
     notes = [*source.notes, *source.columns[target].notes, *aim.notes]
     return Relation(
@@ -151,6 +149,18 @@ def relate(
         entropy_from_counts(aim.counts[aim.counts > 0]),
         aim.event,
     )
+
+
+def check_target(source: Source, target: str, kinds: Mapping[str, str] | None = None) -> None:
+    """Raise what `relate` would about the target, without looking at the other columns.
+
+    >>> check_target(open_table({"x": [1, 2, 3], "y": ["a", "a", "a"]}), "y")
+    Traceback (most recent call last):
+    plogp.tables.source.TableError: target 'y' of mapping is constant; there is nothing to say about it
+    """
+    source.resolve([target])
+    asked = {name: kind for name, kind in (kinds or {}).items() if name == target}
+    _target(source, target, kinds_of(source, [target], asked)[target][0], None)
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def _target(source: Source, name: str, kind: str, event: Any) -> _Target:
     if kind == "text/id":
         raise TableError(
             f"target {name!r} of {source.label} is text or an identifier with {s.distinct:,} distinct values; "
-            f"to use it all the same pass kinds={{{name!r}: 'categorical'}}"
+            f"to use it all the same give it the kind 'categorical' (--as, or kinds=)"
         )
     coding: Coding
     if kind in ("continuous", "datetime"):
@@ -252,7 +262,8 @@ class _Study:
         for name, kind in kinds.items():
             s = stats[name]
             if name in quantiles:
-                out[name] = Intervals(self._cuts(quantiles[name], s.present, s.low, s.high), kind == "datetime")
+                cuts = self._cuts(quantiles[name], s.present, s.low, s.high)
+                out[name] = Intervals(apart_from_infinity(cuts, s.low, s.high), kind == "datetime")
                 continue
             found = source.top([name], CATEGORIES)[name] if s.present else []
             if kind == "text/id":
@@ -385,25 +396,3 @@ def _pool_rare(coding: Categories, labels: list[str], counts: Ints, least: float
     pooled = counts[:-1][rare].sum(axis=0, keepdims=True)
     other = Categories((), other=True).labels()
     return [*(labels[i] for i in kept), *other], np.concatenate([counts[:-1][kept], pooled, counts[-1:]])
-
-
-def _by_neighbours(
-    source: Source, target: str, rows: list[TargetRow], chosen: list[TargetRow], seed: int
-) -> list[TargetRow]:
-    """Replace the binned information of continuous columns about a continuous target by nearest neighbours'."""
-    out = {r.column: r for r in rows}
-    for group in groups([r.column for r in chosen], GROUP):
-        values = source.sample([target, *group], NEIGHBOUR_ROWS, seed)
-        for name in group:
-            x, y = values[name], values[target]
-            both = np.isfinite(x) & np.isfinite(y)
-            if both.sum() < 100:
-                continue
-            try:
-                estimate = ksg(x[both], y[both])
-            except ValueError:  # repeated rows: not continuous enough, the bins are right
-                continue
-            row = out[name]
-            estimate = replace(estimate, p_value=row.p_value)
-            out[name] = replace(row, mutual_information=estimate)
-    return [out[r.column] for r in rows]

@@ -27,6 +27,8 @@ Storage = Literal["integer", "float", "boolean", "datetime", "text"]
 
 #: Words that stand for a missing value in a column of numbers or dates (compared in lower case, trimmed).
 MISSING_WORDS = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing")
+#: Addresses of files on other machines; the URL of a database engine is another thing.
+_REMOTE = ("http://", "https://", "ftp://", "s3://", "gs://", "gcs://", "az://", "abfs://", "hdfs://")
 #: A text column is read as numbers (or dates) if at least this share of its words are.
 CAST_SHARE = 0.95
 
@@ -164,6 +166,8 @@ class Source(ABC):
         if isinstance(names, str):
             names = [names]
         names = list(names)
+        if not names:
+            raise TableError(f"columns must name at least one column of {self.label}, got none")
         for name in names:
             if name not in self.columns:
                 raise TableError(unknown_column(name, self.columns, self.label))
@@ -227,6 +231,12 @@ def open_table(table: Any, label: str | None = None, memory_limit: str | None = 
         text = os.fspath(table)
         if isinstance(text, bytes):
             text = os.fsdecode(text)
+        if not text.strip():
+            raise TableError("the path of the table is empty")
+        if text == "-":
+            raise TableError("a table is not read from a pipe (it is counted several times): save it to a file first")
+        if text.lower().startswith(_REMOTE):
+            raise TableError(f"{text} is not fetched: only databases are read over a network; download the file first")
         if "://" in text and not text.lower().startswith("file://"):
             from plogp.tables.ibis_engine import open_url
 
@@ -239,10 +249,12 @@ def open_table(table: Any, label: str | None = None, memory_limit: str | None = 
         from plogp.tables.ibis_engine import open_expression
 
         return _checked(open_expression(table, label))
-    from plogp.tables.opening import open_frame, open_relation
-
     if module in ("duckdb", "_duckdb"):
+        from plogp.tables.opening import open_relation
+
         return _checked(open_relation(table, label))
+    from plogp.tables.dataframes import open_frame
+
     return _checked(open_frame(table, label, memory_limit))
 
 

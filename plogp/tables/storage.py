@@ -22,6 +22,7 @@ LOOK = 5_000
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _INTEGERS |= {"UBIGINT", "UHUGEINT"}
+_WIDE = {"BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"}
 _BLANKS = "' ' || chr(9) || chr(10) || chr(13)"
 _WORDS = ("NA", "N/A", "na", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "-", "?")
 
@@ -33,17 +34,43 @@ def read_columns(
     columns: dict[str, Column] = {}
     expressions: dict[str, str] = {}
     text: list[tuple[str, str]] = []
+    wide: list[tuple[str, str]] = []
     for i, (name, kind) in enumerate(zip(names, map(str.upper, types))):
         storage, expression, read_as = _storage(f"c{i}", kind)
         columns[name], expressions[name] = Column(name, storage, read_as), expression
         if storage == "text" and not read_as:
             text.append((name, f"c{i}"))
+        if kind in _WIDE:
+            wide.append((name, f"c{i}"))
+    for name, c in _too_wide(run, wide):
+        why = "whole numbers of more than 15 digits, which numbers of 64 bits cannot tell apart: compared as text"
+        columns[name], expressions[name] = Column(name, "text", why), f"CAST({c} AS VARCHAR)"
     for group in groups(text, GROUP):
         hopeful = _could_be_cast(run, group, n_rows)
         plain = [pair for pair in group if pair not in hopeful]
         for name, column, expression in [*_read_text(run, hopeful), *_read_words(run, plain)]:
             columns[name], expressions[name] = column, expression
     return columns, expressions
+
+
+def _too_wide(run: Callable[[str], Any], columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the columns of whole numbers whose values fall together when they are made floats.
+
+    Identifiers do; times in nanoseconds hardly ever, and stay numbers.
+    """
+    out = []
+    for group in groups(columns, GROUP):
+        ends = iter(run(f"SELECT {', '.join(f'min({c}), max({c})' for _, c in group)} FROM t").fetchall()[0])
+        for name, c in group:
+            low, high = islice(ends, 2)
+            if low is None or max(abs(int(low)), abs(int(high))) <= 2**53:
+                continue
+            exact, rounded = run(f"SELECT count(DISTINCT {c}), count(DISTINCT CAST({c} AS DOUBLE)) FROM t").fetchall()[
+                0
+            ]
+            if rounded < 0.99 * exact:
+                out.append((name, c))
+    return out
 
 
 def _storage(c: str, kind: str) -> tuple[Storage, str, str]:
@@ -125,7 +152,7 @@ def _read_text(run: Callable[[str], Any], group: Sequence[tuple[str, str]]) -> l
             f"count(*) FILTER ({said})",
             f"count(*) FILTER ({said} AND {number} IS NOT NULL)",
             f"count(*) FILTER ({said} AND {date} IS NOT NULL)",
-            f"count(*) FILTER ({said} AND regexp_matches({word}, '^[+-]?0[0-9]'))",
+            f"count(*) FILTER ({said} AND regexp_matches({word}, '^[+-]?(0[0-9]|[0-9]{{17,}}$)'))",
             f"count(*) FILTER ({c} IS NOT NULL AND {word} <> '' AND {word} IN {words})",
             f"min({c}) FILTER ({said} AND {number} IS NULL)",
             f"min({c}) FILTER ({said} AND {date} IS NULL)",
@@ -149,7 +176,7 @@ def _read_text(run: Callable[[str], Any], group: Sequence[tuple[str, str]]) -> l
         else:
             why, notes = "text", ()
             if zeros > 0.01 * max(said, 1) and numbers >= CAST_SHARE * said:
-                why = "text: digits with leading zeros are a code, not a number"
+                why = "text: digits with leading zeros, or 17 and more of them, are a code, not a number"
             elif numbers:
                 why = f"text, only {_share(numbers, said)} numbers"
             if absent:

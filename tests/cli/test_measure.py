@@ -163,3 +163,9 @@ def test_mistakes_are_one_line(argv, words, capsys):
     assert captured.err.startswith("plogp: ")
     assert captured.err.count("\n") == 1
     assert words in captured.err
+
+
+def test_overflow_is_one_line(capsys, recwarn):
+    assert main(["measure", "JS", "--p", "1e308 1e308", "--q", "1 1", "--normalize"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not recwarn.list

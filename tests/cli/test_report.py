@@ -188,3 +188,57 @@ def test_demo(tmp_path, capsys):
     assert sum(t["rows"] for t in document["input"]["tables"]) == 569
     assert document["target"][0]["informative"]
     assert len((tmp_path / "d" / "report.html").read_bytes()) < 300_000
+
+
+def test_an_interrupt_inside_the_engine_is_an_interrupt(same, tmp_path, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr("plogp.tables.profile", stop)
+    assert main(["report", *same, "--out", str(tmp_path / "o")]) == 130
+    assert json.loads((tmp_path / "o" / "report.json").read_text(encoding="utf-8"))["interrupted"] is True
+    assert main(["report", same[0], "--out", str(tmp_path / "none")]) == 130
+    assert capsys.readouterr().err.endswith("plogp: interrupted\n")
+    assert not (tmp_path / "none").exists()
+
+
+def test_out_is_checked_before_any_work(same, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for out in ("", str(tmp_path / "file"), str(tmp_path / "file" / "below")):
+        assert main(["report", same[0], "--out", out]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("plogp: --out")
+
+
+def test_closed_stdout(same, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["report", same[0], "--out", str(tmp_path / "o")]) == 0
+    assert (tmp_path / "o" / "report.html").is_file()
+
+
+def test_a_narrow_terminal_shows_every_name(moved, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["report", *moved, "--target", "label", "--out", str(tmp_path / "o")]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= 40 or all("/" in line for line in lines if len(line) > 40)
+    assert "● x" in lines
+    assert any(line.startswith("    change: mean up") for line in lines)
+    assert "z" in lines
+
+
+def test_a_target_that_cannot_be_used_is_said_before_any_part(tmp_path, capsys):
+    rows = "\n".join(f"{i * i / 7},,k{i},one" for i in range(200))
+    path = tmp_path / "a.csv"
+    path.write_text("x,gone,name,same\n" + rows + "\n", encoding="utf-8")
+    for target, words in (("gone", "has no value"), ("name", "--as"), ("same", "constant"), ("nam", "'name'?")):
+        argv = ["report", str(path), str(path), "--target", target, "--out", str(tmp_path / "o")]
+        assert main(argv) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert words in captured.err
+        assert captured.err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+    assert (
+        main(["report", str(path), "--target", "name", "--as", "name=categorical", "--out", str(tmp_path / "o")]) == 0
+    )

@@ -7,7 +7,17 @@ import math
 
 import pytest
 
-from plogp.report.words import drift_answer, interval, number, p_value, percent, profile_answer, relation_answer, shown
+from plogp.report.words import (
+    beside,
+    drift_answer,
+    interval,
+    number,
+    p_value,
+    percent,
+    profile_answer,
+    relation_answer,
+    shown,
+)
 
 
 def test_drift_counts_and_names_what_changed(handmade):
@@ -46,7 +56,7 @@ def test_relation_names_leaks_and_dropped_rows(handmade):
 def test_profile_names_kinds_missing_and_the_strongest_pair(handmade):
     said = profile_answer(handmade.profile())
     assert said[0] == "50,000 rows and 30 columns: 24 continuous and 6 categorical."
-    assert any("62 of 435 pairs depend on each other" in s for s in said)
+    assert any("62 of 435 pairs of columns are dependent" in s for s in said)
     assert any("(10 %)" in s and "Values are missing in 1 column" in s for s in said)
 
 
@@ -68,3 +78,21 @@ def test_numbers_never_lie_about_what_they_are():
     for low, high in ((1.4142, 1.4143), (0.0331, 0.0671), (-1e-9, 1e-9), (12_345.1, 12_346.9)):
         a, b = interval(low, high)[1:-1].rsplit(", ", 1)
         assert a != b
+
+
+def test_a_number_never_seems_to_lie_outside_its_interval():
+    for value, low, high in ((1.0986, 1.0937, 1.0996), (10.346, 10.333, 10.359), (26.9379, 26.9365, 26.9393)):
+        shown_low, shown_high = map(float, interval(low, high)[1:-1].split(", "))
+        assert shown_low <= float(beside(value, low, high)) <= shown_high
+    assert beside(0.1234, 0.05, 0.2) == "0.123"
+    assert beside(math.inf, 0.0, math.inf) == "∞"
+
+
+def test_a_single_pair_is_said_in_the_singular():
+    from plogp.tables import profile
+
+    x = [i * i / 7 for i in range(200)]
+    said = profile_answer(profile({"a": x, "b": x}))
+    assert any(s.startswith("The two columns depend on each other beyond noise: a with b") for s in said)
+    said = profile_answer(profile({"a": [1, 2] * 100, "b": [1, 1, 2, 2] * 50}))
+    assert "a and b share no more than noise." in said

@@ -224,3 +224,18 @@ def test_power_beside_the_t_test() -> None:
         b = {f"x{i}": rng.normal(size=1000) for i in range(20)} | {"x20": rng.normal(0.2, 1, 1000)}
         found += drift(a, b)["x20"].drifted
     assert found >= 9
+
+
+def test_a_column_that_turns_infinite_has_drifted() -> None:
+    x = np.linspace(0, 10, 100) ** 2
+    gone = drift({"x": np.full(100, np.inf)}, {"x": x}).rows[0]
+    assert gone.drifted
+    assert gone.reference.labels == ["finite values", "∞"]
+    half = drift({"x": x}, {"x": np.where(np.arange(100) < 50, -np.inf, x)}).rows[0]
+    assert half.drifted
+    assert half.current.labels[0] == "-∞"
+    assert half.current.counts[0] == 50
+    assert "'-∞' 0 % -> 50.0 %" in half.how
+    same = drift({"x": np.r_[x, np.inf]}, {"x": np.r_[x, np.inf]}, bins=5).rows[0]
+    assert not same.drifted
+    assert same.reference.counts[-1] == 1

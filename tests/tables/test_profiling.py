@@ -176,3 +176,15 @@ def test_three_hundred_columns_work() -> None:
     assert len(p.pairs) == 300 * 299 // 2
     assert sum(d.dependent for d in p.pairs) <= 2
     assert time.process_time() - start < 60  # about 3 s of one core; a quadratic blow-up would take minutes
+
+
+def test_entropy_where_hardly_a_value_repeats_is_that_of_the_rows() -> None:
+    p = profile({"id": [f"k{i}" for i in range(1000)], "x": [1, 2] * 500})
+    e = p["id"].entropy
+    assert (e.value, e.has_interval) == (pytest.approx(math.log(1000)), False)
+    assert p["id"].entropy_of == "rows at hand"
+    assert any("of more rows it is larger" in note for note in p["id"].notes)
+    # 300 rows of 1,000 equally likely values: 40 repeats suffice for an estimate far beyond the rows.
+    few = profile({"c": [f"k{i}" for i in np.random.default_rng(0).integers(0, 1000, 300)], "x": [1, 2] * 150})
+    low, high = few["c"].entropy.interval()
+    assert low <= math.log(1000) <= high

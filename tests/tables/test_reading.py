@@ -157,6 +157,10 @@ BAD: list[tuple[str, bytes, str]] = [
     ("lines.jsonl", b"{not json}\n{neither}\n", "JSON"),
     ("list.jsonl", b"[1, 2]\n[3, 4]\n", "named fields"),
     ("base.duckdb", b"not a database at all", "DuckDB"),
+    ("wide16.csv", "a,b\n1,2\n3,4\n".encode("utf-16"), "UTF-16"),
+    ("bare16.csv", ("a,b\n" + "1,2\n" * 50).encode("utf-16-be"), "UTF-16"),
+    ("quote.csv", b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is never closed"),
+    ("line.csv", b"a,b\n" + b"x" * 3_000_000 + b",1\n2,3\n", "a line of more than 2,000,000 bytes"),
 ]
 
 
@@ -245,3 +249,48 @@ def test_dialect_and_names_by_themselves(tmp_path: Path) -> None:
     d = read_dialect(write(tmp_path / "t.tsv", "a,b\tc\n1\t2\n"), "t.tsv")
     assert (d.delimiter, d.names) == ("\t", ("a,b", "c"))
     assert tidy_names(["a", "a", "a_2"])[0] == ("a", "a_3", "a_2")
+
+
+def test_fields_longer_than_the_csv_module_likes(tmp_path: Path) -> None:
+    import csv
+
+    before = csv.field_size_limit()
+    path = write(tmp_path / "a.csv", "a,b\n" + "".join(f"{c * 200_000},{i}\n" for i, c in enumerate("xyx")))
+    with open_table(path) as source:
+        assert source.stats()["a"].distinct == 2
+    assert csv.field_size_limit() == before
+
+
+def test_a_decimal_comma(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "x;y\n" + "".join(f"{i},5;{i}\n" for i in range(40)))
+    with open_table(path) as source:
+        assert source.columns["x"].storage == "float"
+        assert source.stats()["x"].mean == 20.0
+        assert source.notes == ["numbers are written with a decimal comma"]
+    # Thousands, or points elsewhere, are another matter: the comma is kept as it is.
+    for text in ("x;y\n1,234;2\n5,678;3\n", "x;y\n1,25;2.5\n1,50;3.5\n"):
+        assert read_dialect(write(tmp_path / "b.csv", text), "b").decimal == "."
+
+
+def test_a_header_that_looks_like_data_is_said(tmp_path: Path) -> None:
+    dialect = read_dialect(write(tmp_path / "a.csv", "0.5,a\n0.7,b\n0.9,c\n"), "a")
+    assert dialect.notes == (
+        "the first line was taken as the header, although 1 of its fields is a number: is the header missing?",
+    )
+
+
+def test_whole_numbers_of_many_digits_in_a_file(tmp_path: Path) -> None:
+    for first in (10**18, 10**30):
+        path = write(tmp_path / "a.csv", "i,y\n" + "".join(f"{first + i % 7},{i % 2}\n" for i in range(200)))
+        with open_table(path) as source:
+            assert source.columns["i"].storage == "text"
+            assert source.stats()["i"].distinct == 7
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("", "empty"), ("-", "pipe"), ("https://example.org/a.csv", "download"), ("s3://b/k.parquet", "download")],
+)
+def test_addresses_that_are_not_files(address: str, words: str) -> None:
+    with pytest.raises(TableError, match=words):
+        open_table(address)

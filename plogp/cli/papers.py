@@ -51,5 +51,7 @@ def run(args: argparse.Namespace) -> int:
     console = output()
     console.print(table)
     working = sum(row.status == "working" for row in rows)
-    console.print(f"\n{working} of {len(rows)} work; `plogp reproduce SLUG` runs the claims, `plogp cite SLUG` cites")
+    console.print(
+        f"\n{working} of the {len(rows)} listed work; `plogp reproduce SLUG` runs the claims, `plogp cite SLUG` cites"
+    )
     return 0

@@ -131,5 +131,10 @@ def _short(value: Any) -> str:
 
 def _last_line(result: dict[str, Any]) -> str:
     counts = ", ".join(f"{n} {name}" for name, n in result["counts"].items() if n)
-    slow = f"; {result['skipped_slow']} slow ones left out (--slow runs them)" if result["skipped_slow"] else ""
-    return f"\n{len(result['claims'])} claims of {result['papers']} papers: {counts}{slow}"
+    left = result["skipped_slow"]
+    slow = f"; {_many(left, 'slow one')} left out (--slow runs {'it' if left == 1 else 'them'})" if left else ""
+    return f"\n{_many(len(result['claims']), 'claim')} of {_many(result['papers'], 'paper')}: {counts}{slow}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,21 @@ class FromGenerator(Divergence):
         self._f, self._slope, self._bend = f, df, d2f
         self.name, self.unit = name, unit  # type: ignore[misc]
         one = np.float64(1.0)
-        self._at_one, self._slope_at_one = float(f(one)), float(df(one))
-        self.f0 = f0 - self._at_one + self._slope_at_one
-        self.finf = finf - self._slope_at_one
-        self.curvature = float(d2f(one))
+        kink = _has_kink(f)
+        # At a kink any slope between those of the two sides will do: the middle favours neither argument.
+        slope = float(f(one + 1e-6) - f(one - 1e-6)) / 2e-6 if kink else float(df(one))
+        self._at_one, self._slope_at_one = float(f(one)), slope
+        self.f0 = max(0.0, f0 - self._at_one + slope)
+        self.finf = max(0.0, finf - slope)
+        self.curvature = math.inf if kink else float(d2f(one))
+        # Where f(t)/t has a limit, ratios so large that f itself overflows are taken as the largest that does not.
+        self._reach = _reach(f, 690.0) if math.isfinite(self.finf) else 690.0
         self.df0, self.df0_swapped = self._slope_at_zero(), self._swapped_slope_at_zero()
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {"f": self._f}
+        given = {"f": self._f, "df": self._slope, "d2f": self._bend, "name": self.name, "unit": self.unit}
+        return given | {"f0": self.f0, "finf": self.finf}
 
     def _standard(self, t: Array) -> Array:
         return self._f(t) - self._at_one - self._slope_at_one * (t - 1.0)
@@ -45,7 +52,7 @@ class FromGenerator(Divergence):
         return self._standard(xp.exp(xp.where(r < -690.0, xp.full_like(r, -690.0), r)))
 
     def _upper(self, xp: Any, s: Array) -> Array:
-        s = xp.where(s < -690.0, xp.full_like(s, -690.0), s)
+        s = xp.where(s < -self._reach, xp.full_like(s, -self._reach), s)
         return xp.exp(s) * self._standard(xp.exp(-s))
 
     def _df(self, xp: Any, r: Array) -> Array:
@@ -55,15 +62,18 @@ class FromGenerator(Divergence):
         return self._bend(xp.exp(r))
 
     def _slope_at_zero(self) -> float:
-        near, nearer = (float(self._df(np, np.float64(r))) for r in (-300.0, -600.0))
-        return nearer if math.isfinite(nearer) and near - nearer < 1.0 else -math.inf
+        if isinstance(self._slope, Derivative) and not self._slope.exact:
+            if not math.isfinite(self.f0):
+                return -math.inf
+            # Differences of f are lost in rounding near 0; secants from f(0) are good down to e^-14.
+            return -_limit(lambda r: (self.f0 - float(self._standard(np.exp(-r)))) * math.exp(r), 14.0)
+        return -_limit(lambda r: -float(self._df(np, np.float64(-r))), 300.0)
 
     def _swapped_slope_at_zero(self) -> float:
         if not math.isfinite(self.finf):
             return -math.inf
-        # f~'(0) = lim f(t) - f'(∞) t; the limit is finite where two large arguments agree.
-        near, nearer = (float(self._standard(np.float64(t)) - self.finf * t) for t in (1e6, 1e7))
-        return nearer if abs(near - nearer) <= 1e-2 * max(1.0, abs(nearer)) else -math.inf
+        # The swapped generator starts with the slope lim f(t) - f'(∞) t.
+        return -_limit(lambda r: self.finf * math.exp(r) - float(self._standard(np.exp(r))), 14.0)
 
     def __repr__(self) -> str:
         return f"from_generator({self.name!r})"
@@ -87,7 +97,8 @@ def from_generator(
         Elementwise on arrays. Written with operators only, it works on every array library.
     df, d2f : callable, optional
         Derivatives. Missing ones come from automatic differentiation where `f` accepts PyTorch or JAX arrays
-        and one of these libraries has been imported, else from central differences, with a warning.
+        and one of these libraries has been imported, else from a complex step or central differences; where
+        they are differences, a warning says so.
     name : str
         How the divergence prints.
     f0, finf : float, optional
@@ -119,9 +130,11 @@ def from_generator(
         if d2f is None:
             d2f = _derivative(f, 2, name)
         if f0 is None:
-            f0 = _limit(lambda t: float(f(np.float64(t))), [0.0, 1e-100, 1e-200, 1e-300])
+            f0 = float(f(np.float64(0.0)))
+            if not math.isfinite(f0):
+                f0 = _limit(lambda r: float(f(np.exp(-r))), 300.0)
         if finf is None:
-            finf = _limit(lambda t: float(f(np.float64(t))) / t, [1e100, 1e200, 1e300])
+            finf = _limit(lambda r: float(f(np.exp(r))) * math.exp(-r), _reach(f, 300.0))
         return FromGenerator(f, df, d2f, name, f0, finf, unit)
 
 
@@ -144,54 +157,126 @@ def _check_convex(f: Function) -> None:
         raise ValueError(f"f must be convex and finite on (0, ∞); it is not near t = {where:.4g}")
 
 
-def _limit(value: Callable[[float], float], points: list[float]) -> float:
-    """Return the limit along `points`, infinity where the values keep growing."""
-    found = [v for v in map(value, points) if not math.isnan(v)]
-    if not found:
+def _reach(f: Function, largest: float) -> float:
+    """Return the largest r of `largest`, `largest`/2, ... with f(e^r) finite."""
+    r = largest
+    while r > 1.0 and not math.isfinite(float(f(np.exp(r)))):
+        r /= 2.0
+    return r
+
+
+def _limit(value: Callable[[float], float], end: float) -> float:
+    """Return the limit of an increasing function of r (a logarithm) for r → ∞, from six values up to r = `end`.
+
+    A limit is approached as e^(-cr), so that successive differences shrink by a constant factor, and the rest of
+    the series can be added. They do not shrink so where the function grows for ever: for r itself they are equal,
+    for log r they shrink more and more slowly.
+    """
+    v = [value(end * k / 6.0) for k in range(1, 7)]
+    if any(math.isnan(x) for x in v):
         raise ValueError("f has no limit that can be found numerically: give f0 and finf")
-    if math.isfinite(found[0]) and points[0] == 0.0:
-        return found[0]
-    last = found[-3:]
-    growing = all(b > a + 1e-9 * max(1.0, abs(a)) for a, b in itertools.pairwise(last))
-    return math.inf if growing or not math.isfinite(last[-1]) else last[-1]
+    if not all(map(math.isfinite, v)):
+        return math.inf
+    steps = [b - a for a, b in itertools.pairwise(v)]
+    noise = 1e-9 * max(1.0, abs(v[-1]))
+    if abs(steps[-1]) <= noise:
+        return v[-1]
+    if not all(step > 0.0 for step in steps[-3:]):
+        return math.inf if steps[-1] > 0.0 else v[-1]
+    before, ratio = steps[-2] / steps[-3], steps[-1] / steps[-2]
+    if ratio >= 0.9995 or ratio > before * (1.0 + 0.02 * (1.0 - before)) + 1e-6:
+        return math.inf
+    return v[-1] + steps[-1] * ratio / (1.0 - ratio)
+
+
+def _has_kink(f: Function) -> bool:
+    """Whether the slope of f jumps at 1: then the change of slope over an interval does not shrink with it."""
+
+    def jump(h: float) -> float:
+        left, middle, right = (float(f(np.float64(t))) for t in (1.0 - h, 1.0, 1.0 + h))
+        return (right - middle) / h - (middle - left) / h
+
+    scale = abs(float(f(np.float64(1.0)))) + abs(float(f(np.float64(2.0))))
+    return jump(1e-3) > 1e-8 * scale and jump(1e-5) > 0.5 * jump(1e-3)
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """f' or f'' of a user's function: automatic where `f` takes tensors, else by a complex step or differences.
+
+    f(t + ih) has the imaginary part h f'(t) without any difference being formed, for functions made of arithmetic,
+    powers, logarithms and the like; a function with a kink, which this does not suit, gets central differences.
+    """
+
+    f: Function
+    order: int
+    automatic: bool
+    complex_step: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether the values are good to rounding."""
+        return self.automatic or (self.complex_step and self.order == 1)
+
+    def __call__(self, t: Array) -> Array:
+        """Return the derivative at t > 0, in the library of `t`."""
+        torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+        if torch is not None and isinstance(t, torch.Tensor):
+            return _torch_derivative(torch, self.f, t, self.order)
+        if jax is not None and isinstance(t, jax.Array):
+            g = jax.grad(self.f) if self.order == 1 else jax.grad(jax.grad(self.f))
+            return jax.vmap(g)(t.reshape(-1)).reshape(t.shape)
+        if torch is not None and self.automatic:
+            exact = _torch_derivative(torch, self.f, torch.as_tensor(np.asarray(t, dtype=np.float64)), self.order)
+            return exact.detach().numpy()[()]
+        return self._first(t) if self.order == 1 else self._second(t)
+
+    def _first(self, t: Array) -> Array:
+        if self.complex_step:
+            return np.imag(self.f(t + 1e-30j * t)) / (1e-30 * t)
+        step = 1e-5 * t
+        return (self.f(t + step) - self.f(t - step)) / (2.0 * step)
+
+    def _second(self, t: Array) -> Array:
+        if self.complex_step:
+            step = 1e-5 * t
+            return (self._first(t + step) - self._first(t - step)) / (2.0 * step)
+        step = 1e-3 * t
+        return (self.f(t + step) - 2.0 * self.f(t) + self.f(t - step)) / (step * step)
 
 
 def _derivative(f: Function, order: int, name: str) -> Function:
-    """Return f' or f'': automatic where `f` takes tensors, central differences otherwise."""
-
-    def numeric(t: Array) -> Array:
-        step = (1e-5 if order == 1 else 1e-3) * t
-        if order == 1:
-            return (f(t + step) - f(t - step)) / (2.0 * step)
-        return (f(t + step) - 2.0 * f(t) + f(t - step)) / (step * step)
-
-    def automatic(t: Array) -> Array:
-        torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
-        if torch is not None and isinstance(t, torch.Tensor):
-            return _torch_derivative(torch, f, t, order)
-        if jax is not None and isinstance(t, jax.Array):
-            g = jax.grad(f) if order == 1 else jax.grad(jax.grad(f))
-            return jax.vmap(g)(t.reshape(-1)).reshape(t.shape)
-        if torch is not None and isinstance(t, (np.ndarray, np.generic)):
-            exact = _torch_derivative(torch, f, torch.as_tensor(np.asarray(t, dtype=np.float64)), order)
-            return exact.detach().numpy()[()]
-        return numeric(t)
-
+    """Return f' or f'' by the best way that `f` allows, with a warning where that is differences."""
     torch = sys.modules.get("torch")
+    reason = "PyTorch is not imported"
     if torch is not None:
         try:
-            automatic(np.float64(2.0))
-            return automatic
+            _torch_derivative(torch, f, torch.tensor(2.0, dtype=torch.float64), order)
+            return Derivative(f, order, automatic=True, complex_step=_takes_complex(f))
         except Exception as error:  # f is written for NumPy alone
             reason = f"f does not accept tensors ({type(error).__name__})"
-    else:
-        reason = "PyTorch is not imported"
-    warnings.warn(
-        f"{name}: derivative {order} of f is taken by central differences, because {reason}; "
-        "pass df= and d2f= for exact ones",
-        stacklevel=3,
-    )
-    return numeric
+    found = Derivative(f, order, automatic=False, complex_step=_takes_complex(f))
+    if not found.exact:
+        warnings.warn(
+            f"{name}: derivative {order} of f is taken by central differences, because {reason}; "
+            "pass df= and d2f= for exact ones",
+            stacklevel=3,
+        )
+    return found
+
+
+def _takes_complex(f: Function) -> bool:
+    """Whether the complex step agrees with central differences."""
+    t = np.array([0.05, 0.3, 0.7, 1.5, 3.0, 20.0])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = Derivative(f, 1, automatic=False, complex_step=True)._first(t)
+    except Exception:  # complex numbers are nothing to f
+        return False
+    differences = Derivative(f, 1, automatic=False, complex_step=False)._first(t)
+    scale = 1.0 + np.abs(differences)
+    return np.shape(found) == t.shape and bool((np.abs(found - differences) < 1e-5 * scale).all())
 
 
 def _torch_derivative(torch: Any, f: Function, t: Any, order: int) -> Any:

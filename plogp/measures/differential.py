@@ -47,8 +47,12 @@ def student_t(df: Value, scale: Value = 1.0) -> Value:
     from scipy import special
 
     df, scale = _positive(df=df, scale=scale)
-    bend = special.digamma((df + 1) / 2) - special.digamma(df / 2)
-    return (df + 1) / 2 * bend + 0.5 * np.log(df) + special.betaln(df / 2, 0.5) + np.log(scale)
+    small = np.minimum(df, 1e5)
+    bend = special.digamma((small + 1) / 2) - special.digamma(small / 2)
+    exact = (small + 1) / 2 * bend + 0.5 * np.log(small) + special.betaln(small / 2, 0.5)
+    # For many degrees of freedom the terms cancel: the expansion about the normal has an error of ν^-4.
+    close = 0.5 * math.log(2 * math.pi * math.e) + 1 / df + 0.25 / df**2 - 1 / (6 * df**3)
+    return np.where(df > 1e5, close, exact)[()] + np.log(scale)
 
 
 def laplace(scale: Value = 1.0) -> Value:
@@ -96,17 +100,32 @@ def dirichlet(concentration: Value) -> Value:
     return log_beta + (total - k) * special.digamma(total) - ((alpha - 1) * special.digamma(alpha)).sum(-1)
 
 
-def von_mises_fisher(dim: int, concentration: Value) -> Value:
-    """-log C_d(κ) - κ A_d(κ) on the unit sphere in R^d, with A_d = I_(d/2)/I_(d/2-1)."""
+def _log_bessel(order: float, x: Any) -> Any:
+    """Log I_v(x): for large v, where I_v itself underflows, by Debye's uniform expansion."""
     from scipy import special
 
+    if order < 100:
+        return np.log(special.ive(order, x)) + x
+    z = x / order
+    root = np.sqrt(1 + z * z)
+    p = 1 / root
+    first = (3 * p - 5 * p**3) / 24
+    second = (81 * p**2 - 462 * p**4 + 385 * p**6) / 1152
+    third = (30375 * p**3 - 369603 * p**5 + 765765 * p**7 - 425425 * p**9) / 414720
+    series = np.log1p(first / order + second / order**2 + third / order**3)
+    growth = order * (root + np.log(z) - np.log1p(root))
+    return growth - 0.5 * np.log(2 * math.pi * order) - 0.5 * np.log(root) + series
+
+
+def von_mises_fisher(dim: int, concentration: Value) -> Value:
+    """-log C_d(κ) - κ A_d(κ) on the unit sphere in R^d, with A_d = I_(d/2)/I_(d/2-1)."""
     if dim < 2:
         raise ValueError(f"dim must be at least 2, got {dim!r}")
     (kappa,) = _positive(concentration=concentration)
     half = dim / 2 - 1
-    log_bessel = np.log(special.ive(half, kappa)) + kappa
+    log_bessel = _log_bessel(half, kappa)
     log_constant = half * np.log(kappa) - dim / 2 * math.log(2 * math.pi) - log_bessel
-    mean = special.ive(half + 1, kappa) / special.ive(half, kappa)
+    mean = np.exp(_log_bessel(half + 1, kappa) - log_bessel)
     return -log_constant - kappa * mean
 
 

@@ -15,14 +15,31 @@ Direction: ``d(p, q)`` is D(p‖q), the reference (data, teacher, target) first 
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from plogp.measures.arrays import Array, cast, floats, is_traced, log_ratio, non_negative, scalar
 from plogp.measures.functional import Distribution, Functional
 
 __all__ = ["Dissimilarity", "Divergence", "Pair", "WeightedSum", "strictly_between"]
+
+
+def _quiet(method: Callable[[Any, Array], Any]) -> Callable[[Any, Array], Any]:
+    """Silence NumPy where extreme ratios overflow on the way to a right result; tensors are passed straight on."""
+
+    @functools.wraps(method)
+    def quiet(self: Any, x: Array) -> Any:
+        if isinstance(x, (np.ndarray, np.generic, int, float, list, tuple)):
+            with np.errstate(all="ignore"):
+                return method(self, x)
+        return method(self, x)
+
+    return quiet
 
 
 class Pair:
@@ -272,14 +289,17 @@ class Divergence(Dissimilarity):
         missing_q = pair.p * self.finf if math.isfinite(self.finf) else math.inf
         return pair.patch(inside, missing_p, missing_q)
 
+    @_quiet
     def f(self, t: Array) -> Any:
         """Return the generator f(t) in standard form, f(1) = f'(1) = 0, for t >= 0."""
         return self._of_ratio(t, self.pointwise, self.f0, math.inf)
 
+    @_quiet
     def df(self, t: Array) -> Any:
         """Return f'(t) for t >= 0 (a subgradient at kinks); f'(∞) at infinity."""
         return self._of_ratio(t, self.grad_weight, self.df0, self.finf)
 
+    @_quiet
     def d2f(self, t: Array) -> Any:
         """Return f''(t) for t > 0; infinite at kinks."""
         xp, (t,), out = floats(t=t)
@@ -295,6 +315,7 @@ class Divergence(Dissimilarity):
         value = xp.where(t == math.inf, xp.full_like(t, at_infinity), value)
         return scalar(cast(xp, value, out))
 
+    @_quiet
     def pointwise(self, log_ratio: Array) -> Any:
         """Return f(e^r) for log-ratios r = log p - log q: the non-negative single-sample estimate under q.
 
@@ -304,14 +325,18 @@ class Divergence(Dissimilarity):
         zero = xp.zeros_like(r)
         up = r > 0
         big = xp.where(up, r, zero)
-        value = xp.where(up, xp.exp(big) * self._upper(xp, -big), self._lower(xp, xp.where(up, zero, r)))
+        upper = self._upper(xp, -big)
+        high = xp.exp(xp.where(upper == 0, zero, big)) * upper  # 0 stays 0 where the exponential overflows
+        value = xp.where(up, high, self._lower(xp, xp.where(up, zero, r)))
         return scalar(cast(xp, value, out))
 
+    @_quiet
     def grad_weight(self, log_ratio: Array) -> Any:
         """Return f'(e^r): the weight that the divergence gives to a sample's gradient."""
         xp, (r,), out = floats(log_ratio=log_ratio)
         return scalar(cast(xp, self._df(xp, r), out))
 
+    @_quiet
     def inv_df(self, u: Array) -> Any:
         """Return the ratio t = (f')^-1(u) = (f*)'(u): 0 below f'(0), infinity above f'(∞)."""
         xp, (u,), out = floats(u=u)
@@ -321,6 +346,7 @@ class Divergence(Dissimilarity):
         t = xp.where(u <= low, xp.zeros_like(u), t)
         return scalar(cast(xp, xp.where(u >= high, xp.full_like(u, math.inf), t), out))
 
+    @_quiet
     def conjugate(self, u: Array) -> Any:
         """Return f*(u) = sup over t >= 0 of (u t - f(t)); infinite above f'(∞)."""
         xp, (u,), out = floats(u=u)
@@ -392,7 +418,8 @@ class Reversed(Divergence):
         return -self.inner.conjugate(self.inner._df(xp, -r))
 
     def _d2f(self, xp: Any, r: Array) -> Array:
-        return xp.exp(-3.0 * r) * self.inner._d2f(xp, -r)
+        bend = self.inner._d2f(xp, -r)
+        return xp.exp(xp.where(bend == 0, xp.zeros_like(r), -3.0 * r)) * bend
 
     def _term(self, pair: Pair) -> Array:
         return self.inner._term(pair.swapped())

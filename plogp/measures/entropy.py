@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plogp.measures.arrays import Array, dot, logsumexp, namespace, non_negative
+from plogp.measures.arrays import Array, detach, dot, logsumexp, namespace, non_negative
 from plogp.measures.divergence import Divergence
 from plogp.measures.functional import Distribution, Functional
 from plogp.measures.registry import divergence
@@ -110,7 +110,14 @@ class Renyi(Entropy):
     def _reduce(self, p: Distribution) -> Array:
         xp = p.xp
         scaled = xp.where(p.zero, xp.full_like(p.log_p, -math.inf), self.alpha * p.finite_log_p)
-        value = logsumexp(scaled) / (1.0 - self.alpha)
+        moment, rest = logsumexp(scaled), 1.0 - self.alpha
+        value = moment / rest
+        # Near order 1 and near certainty the moment is close to 1 and its logarithm mostly rounding; the
+        # terms of Tsallis's entropy are then small themselves.
+        near = xp.abs(detach(moment)) < 0.5
+        if not isinstance(moment, np.ndarray) or near.any():
+            excess = rest * Tsallis(self.alpha)._reduce(p)
+            value = xp.where(near, xp.log1p(xp.where(near, excess, xp.zeros_like(excess))) / rest, value)
         return non_negative(xp, value) + 0.0
 
     def at_uniform(self, k: int) -> float:
@@ -175,7 +182,7 @@ class Tsallis(Entropy):
         return xp.sum(xp.where(p.zero, xp.zeros_like(terms), terms), axis=-1) + 0.0
 
     def at_uniform(self, k: int) -> float:
-        return (1.0 - k ** (1.0 - self.q)) / (self.q - 1.0)
+        return -math.expm1((1.0 - self.q) * math.log(k)) / (self.q - 1.0)
 
 
 class GiniSimpson(Entropy):

@@ -20,6 +20,7 @@ from plogp.measures.arrays import (
     check_mass,
     detach,
     floats,
+    given_dtype,
     is_traced,
     log_probabilities,
     logsumexp,
@@ -29,7 +30,7 @@ from plogp.measures.arrays import (
 )
 from plogp.measures.sweep import sweep
 
-__all__ = ["Distribution", "Functional", "log_factor"]
+__all__ = ["Distribution", "Functional", "log_factor", "row_masses"]
 
 
 class Distribution:
@@ -137,20 +138,23 @@ class Functional:
         length = rows[0].shape[-1]
         look = check and self._on_simplex and not is_traced(*rows)
         if normalize:
-            rows = [_normalized(xp, x, name) for x, name in zip(rows, names)]
+            masses = [row_masses(xp, x, name) for x, name in zip(rows, names)]
+            rows = [*rows, *(xp.broadcast_to(mass, x.shape) for mass, x in zip(masses, rows))]
 
         def kernel(*blocks: Array) -> tuple[Array, ...]:
+            if normalize:  # here and not before: the quotient of a large input would be as large again
+                blocks = tuple(x / mass[..., :1] for x, mass in zip(blocks[: len(names)], blocks[len(names) :]))
             views = [Distribution(xp, p=x) for x in blocks]
             value = reduce(*views)
             if not look:
                 return (value,)
             return (value, *(part for v in views for part in (xp.sum(v.p, axis=-1), v.row_min)))
 
-        done = sweep(kernel, rows, ("sum", *("sum", "min") * len(rows) * look), self._additive)
+        done = sweep(kernel, rows, ("sum", *("sum", "min") * len(names) * look), self._additive)
         if look:
-            tol = tolerance(xp, out, length)
             for name, mass, low in zip(names, done[1::2], done[2::2]):
                 if math.prod(low.shape):
+                    tol = tolerance(xp, given_dtype(arrays[name], out), length)
                     check_mass(float(detach(xp.min(low))), mass, xp, name, axis, tol)
         return self._result(xp, done[0], factor, out)
 
@@ -181,7 +185,7 @@ class Functional:
         look = check and (logits or self._on_simplex) and not is_traced(*rows)
         done = sweep(kernel, rows, ("sum",) * (1 + len(rows) * look), additive=False)
         for name, norm in zip(names, done[1:]):
-            _check_log_mass(xp, norm, name, None if logits else tolerance(xp, out, length))
+            _check_log_mass(xp, norm, name, None if logits else tolerance(xp, given_dtype(arrays[name], out), length))
         return self._result(xp, done[0], factor, out)
 
     def _factor(self, base: float | None) -> float:
@@ -235,11 +239,13 @@ def _align(xp: Any, arrays: list[Array], axis: int, names: list[str]) -> list[Ar
         raise ValueError(f"the batch shapes of {' and '.join(names)} do not match: {shapes}") from error
 
 
-def _normalized(xp: Any, p: Array, name: str) -> Array:
-    mass = xp.sum(p, axis=-1, keepdims=True)
+def row_masses(xp: Any, p: Array, name: str) -> Array:
+    """Return the mass of each row, the axis kept, or say that a row cannot be divided by it."""
+    (mass,) = sweep(lambda block: (xp.sum(block, axis=-1),), [p], ("sum",), additive=True)
+    mass = mass[..., None]
     if not is_traced(mass) and math.prod(mass.shape) and not bool(xp.all((mass > 0) & (mass < math.inf))):
         raise ValueError(f"{name} cannot be normalised: a row has mass {float(xp.min(mass)):.6g}")
-    return p / mass
+    return mass
 
 
 def _check_log_mass(xp: Any, norm: Array, name: str, tol: float | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plogp.measures.arrays import Array, cast, check_axis, check_probabilities, floats, is_traced, scalar
-from plogp.measures.functional import log_factor
+from plogp.measures.functional import log_factor, row_masses
 from plogp.measures.kl_family import KL
 
 __all__ = ["jensen_shannon"]
@@ -65,7 +65,7 @@ def jensen_shannon(
     p = xp.moveaxis(p, tuple(places), (-2, -1))
     count = p.shape[-2]
     if normalize:
-        p = p / xp.sum(p, axis=-1, keepdims=True)
+        p = p / row_masses(xp, p, "distributions")
     check_probabilities(p, -1, "distributions", dtype=out)
     if weights is None:
         w = xp.ones_like(p[..., :, 0]) / count
@@ -81,5 +81,5 @@ def jensen_shannon(
     kl = KL()(p, mixture, check=False)
     # A component of weight 0 may have mass where the mixture has none; it does not count.
     live = w > 0
-    terms = xp.where(live, w * xp.where(live, xp.asarray(kl), xp.zeros_like(w)), xp.zeros_like(w))
+    terms = xp.where(live, w * xp.where(live, kl, xp.zeros_like(w)), xp.zeros_like(w))
     return scalar(cast(xp, xp.sum(terms, axis=-1) * log_factor(base), out))

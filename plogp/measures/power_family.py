@@ -10,17 +10,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from plogp.measures.arrays import Array
+import numpy as np
+
+from plogp.measures.arrays import Array, detach
 from plogp.measures.divergence import Divergence, Pair, strictly_between
 
 __all__ = ["TV", "Alpha", "Chi2", "Hellinger", "HockeyStick", "LeCam", "Neyman"]
 
 
-def _split(pair: Pair) -> tuple[Array, Array, Array]:
+def _split(xp: Any, r: Array) -> tuple[Array, Array, Array]:
     """Return where p > q, the log-ratio where it is <= 0, and where it is > 0 (0 elsewhere)."""
-    xp, r = pair.xp, pair.r
     zero, up = xp.zeros_like(r), r > 0
     return up, xp.where(up, zero, r), xp.where(up, r, zero)
+
+
+def _sign(xp: Any, x: Array) -> Array:
+    """Return -1, 0 or 1; the compatibility layer's own `sign` cannot be mapped by torch.func."""
+    return xp.astype(x > 0, x.dtype) - xp.astype(x < 0, x.dtype)
 
 
 class TV(Divergence):
@@ -39,7 +45,7 @@ class TV(Divergence):
         return -0.5 * xp.expm1(r)
 
     def _df(self, xp: Any, r: Array) -> Array:
-        return 0.5 * xp.sign(r)
+        return 0.5 * _sign(xp, r)
 
     def _d2f(self, xp: Any, r: Array) -> Array:
         return xp.where(r == 0, xp.full_like(r, math.inf), xp.zeros_like(r))
@@ -51,7 +57,10 @@ class TV(Divergence):
         return u
 
     def _term(self, pair: Pair) -> Array:
-        return 0.5 * pair.xp.abs(pair.p - pair.q)
+        gap = pair.p - pair.q
+        if isinstance(gap, np.ndarray):
+            return 0.5 * np.abs(gap)
+        return 0.5 * gap * _sign(pair.xp, detach(gap))  # subgradient 0 at p = q in every library
 
 
 class HockeyStick(Divergence):
@@ -131,7 +140,7 @@ class Chi2(Divergence):
         if not pair.first.given_logs:
             return super()._term(pair)
         # p may underflow while p²/q does not: p e^r is taken as one exponential.
-        xp, (up, down, back) = pair.xp, _split(pair)
+        xp, (up, down, back) = pair.xp, _split(pair.xp, pair.r)
         high = xp.exp(pair.first.finite_log_p + back) * xp.expm1(-back) ** 2
         return xp.where(up, high, pair.q * xp.expm1(down) ** 2)
 
@@ -260,7 +269,10 @@ class Alpha(Divergence):
 
     @staticmethod
     def _half(xp: Any, r: Array, a: float) -> Array:
-        return (xp.expm1(a * r) - a * xp.expm1(r)) / (a * (a - 1.0))
+        # Divided differences, so that nothing is lost near the limits a = 0 and a = 1.
+        if a < 0.5:
+            return (xp.expm1(a * r) / a - xp.expm1(r)) / (a - 1.0)
+        return (xp.exp(min(a, 1.0) * r) * xp.expm1(abs(a - 1.0) * r) / abs(a - 1.0) - xp.expm1(r)) / a
 
     def _lower(self, xp: Any, r: Array) -> Array:
         return self._half(xp, r, self.a)
@@ -275,12 +287,17 @@ class Alpha(Divergence):
         return xp.exp((self.a - 2.0) * r)
 
     def _inv_df(self, xp: Any, u: Array) -> Array:
-        return (1.0 + (self.a - 1.0) * u) ** (1.0 / (self.a - 1.0))
+        return xp.exp(xp.log1p((self.a - 1.0) * u) / (self.a - 1.0))
+
+    def _conjugate(self, xp: Any, u: Array) -> Array:
+        return xp.expm1(self.a * xp.log1p((self.a - 1.0) * u) / (self.a - 1.0)) / self.a
 
     def _term(self, pair: Pair) -> Array:
-        if not pair.first.given_logs:
-            return super()._term(pair)
-        xp, (up, down, back) = pair.xp, _split(pair)
+        return self._log_term(pair, pair.r) if pair.first.given_logs else super()._term(pair)
+
+    def _log_term(self, pair: Pair, r: Array) -> Array:
+        """Return q f(e^r) from the logarithms of the masses: no power of a ratio is formed by itself."""
+        xp, (up, down, back) = pair.xp, _split(pair.xp, r)
         low = self._scaled_half(xp, pair.second.finite_log_p, down, self.a)
         return xp.where(up, self._scaled_half(xp, pair.first.finite_log_p, -back, 1.0 - self.a), low)
 
@@ -289,8 +306,8 @@ class Alpha(Divergence):
         """Return e^log_mass f(e^r) for r <= 0; for a < 0, where f grows as e^(ar), as one exponential."""
         if a >= 0:
             return xp.exp(log_mass) * cls._half(xp, r, a)
-        rest = -xp.expm1(-a * r) - a * xp.expm1(r) * xp.exp(-a * r)
-        return xp.exp(log_mass + a * r) * rest / (a * (a - 1.0))
+        rest = -xp.expm1(-a * r) / a - xp.expm1(r) * xp.exp(-a * r)
+        return xp.exp(log_mass + a * r) * rest / (a - 1.0)
 
     def reversed(self) -> Divergence:
         return self if self.symmetric else Alpha(1.0 - self.a)

@@ -90,6 +90,9 @@ class _Quantum(Dissimilarity):
         if check:
             check_density(rho, "p")
             check_density(sigma, "q")
+        if rho.shape[-2:] != sigma.shape[-2:]:
+            shapes = f"{tuple(rho.shape)} and {tuple(sigma.shape)}"
+            raise ValueError(f"p and q must hold matrices of the same size, got shapes {shapes}")
         value = self._matrices(xp, rho, sigma)
         return self._result(xp, non_negative(xp, value), factor, out)
 

@@ -10,6 +10,7 @@ Every other library (PyTorch, JAX, ...) gets the same kernel on whole arrays: it
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from plogp.measures.arrays import Array
 
 __all__ = ["BLOCK_BYTES", "SMALL_BYTES", "num_threads", "sweep"]
 
-#: Bytes of one input in one block. Temporaries of the kernel take a few times as much, inside the L2 cache.
-BLOCK_BYTES = 256 * 1024
+#: Bytes of one input in one block. Temporaries of the kernel take a few times as much, which the caches hold;
+#: smaller blocks spend their time in the interpreter, larger ones in memory.
+BLOCK_BYTES = 512 * 1024
 #: Inputs below this are reduced at once: starting threads would cost more than it saves.
 SMALL_BYTES = 512 * 1024
 
@@ -53,7 +55,8 @@ def _keep_freed_memory() -> None:
 
 
 @lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Return the pool of this process: after a fork, the threads of the parent are not there."""
     return ThreadPoolExecutor(threads, thread_name_prefix="plogp-sweep")
 
 
@@ -82,41 +85,50 @@ def sweep(kernel: Kernel, arrays: Sequence[Array], combine: Sequence[str], addit
             return kernel(*blocks)
 
     first = arrays[0]
-    if not all(isinstance(a, np.ndarray) for a in arrays) or max(a.nbytes for a in arrays) < SMALL_BYTES:
+    if not all(isinstance(a, np.ndarray) for a in arrays):
+        return kernel(*arrays)
+    if max(a.nbytes for a in arrays) < SMALL_BYTES:
         return quiet(*arrays)
     _keep_freed_memory()
     shape, length = first.shape[:-1], first.shape[-1]
     rows = math.prod(shape)
     per_block = max(1, BLOCK_BYTES // first.itemsize)
-    tables = [a.reshape(rows, length) if a.flags.c_contiguous else a for a in arrays]
+    tables = [_as_rows(a, rows, length) for a in arrays]
     if length > per_block and additive:
-        return _sweep_long(quiet, [a.reshape(rows, length) for a in arrays], combine, shape, per_block)
-    if any(t.ndim != 2 for t in tables):
-        tables = [_as_rows(a, rows, length) for a in arrays]
+        return _sweep_long(quiet, tables, rows, combine, shape, per_block)
     step = max(1, per_block // length)
     starts = range(0, rows, step)
     outs: list[tuple[Array, ...]] = _run(
-        lambda start: quiet(*(t[start : start + step] for t in tables)), starts, rows * length
+        lambda start: quiet(*(_block(t, start, min(start + step, rows)) for t in tables)), starts, rows * length
     )
     return tuple(np.concatenate([o[i] for o in outs]).reshape(shape) for i in range(len(combine)))
 
 
 def _as_rows(a: Array, rows: int, length: int) -> Array:
-    """Return `a` as (rows, length), as a view where strides allow (broadcast inputs stay unexpanded)."""
+    """Return `a` as a view of shape (rows, length), or as it is where its strides allow none (broadcast inputs)."""
     if a.ndim == 2:
         return a
     if a.ndim == 1 or all(stride == 0 for stride in a.strides[:-1]):
         return np.broadcast_to(a[(0,) * (a.ndim - 1)], (rows, length))
-    return a.reshape(rows, length)
+    lead = [(size, stride) for size, stride in zip(a.shape[:-1], a.strides[:-1]) if size > 1]
+    joined = all(outer == inner * size for (_, outer), (size, inner) in itertools.pairwise(lead))
+    return a.reshape(rows, length) if joined else a
+
+
+def _block(table: Array, start: int, stop: int, columns: slice = slice(None)) -> Array:
+    """Return rows `start` to `stop` of a table; what has no view as rows is copied block by block."""
+    if table.ndim == 2:
+        return table[start:stop, columns]
+    return table[(*np.unravel_index(np.arange(start, stop), table.shape[:-1]), columns)]
 
 
 def _sweep_long(
-    kernel: Kernel, tables: list[Array], combine: Sequence[str], shape: tuple[int, ...], per_block: int
+    kernel: Kernel, tables: list[Array], rows: int, combine: Sequence[str], shape: tuple[int, ...], per_block: int
 ) -> tuple[Array, ...]:
-    rows, length = tables[0].shape
+    length = tables[0].shape[-1]
     jobs = [(row, start) for row in range(rows) for start in range(0, length, per_block)]
     parts = _run(
-        lambda job: kernel(*(t[job[0] : job[0] + 1, job[1] : job[1] + per_block] for t in tables)),
+        lambda job: kernel(*(_block(t, job[0], job[0] + 1, slice(job[1], job[1] + per_block)) for t in tables)),
         jobs,
         rows * length,
     )
@@ -135,5 +147,5 @@ def _run(task: Callable[[Any], Any], jobs: Sequence[Any], size: int) -> list[Any
     # Hand out runs of blocks: one future per block would spend its time in the queue.
     share = max(1, len(jobs) // (threads * 4))
     runs = [jobs[i : i + share] for i in range(0, len(jobs), share)]
-    done = _pool(num_threads()).map(lambda run: [task(job) for job in run], runs)
+    done = _pool(num_threads(), os.getpid()).map(lambda run: [task(job) for job in run], runs)
     return [out for run in done for out in run]

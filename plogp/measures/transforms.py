@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from plogp.measures.arrays import Array, logsumexp, non_negative
+import numpy as np
+
+from plogp.measures.arrays import Array, detach, logsumexp, non_negative, normalized_logs
 from plogp.measures.divergence import Dissimilarity, Divergence, Pair
 from plogp.measures.kl_family import JS
-from plogp.measures.power_family import Hellinger
+from plogp.measures.power_family import Alpha, Hellinger
 
 __all__ = [
     "Bhattacharyya",
@@ -108,13 +110,21 @@ class Renyi(Dissimilarity):
         return {"alpha": self.alpha}
 
     def _reduce(self, pair: Pair) -> Array:
-        xp = pair.xp
-        value = _log_moment(pair, self.alpha) / (self.alpha - 1.0)
-        value = non_negative(xp, value)
-        if self.alpha > 1.0:
-            missing = xp.any(pair.second.zero & ~pair.first.zero, axis=-1)
-            value = xp.where(missing, xp.full_like(value, math.inf), value)
-        return value
+        xp, order = pair.xp, self.alpha - 1.0
+        moment = _log_moment(pair, self.alpha)
+        value = moment / order
+        missing = xp.any(pair.second.zero & ~pair.first.zero, axis=-1) if self.alpha > 1.0 else moment != moment
+        # The moment is close to 1 near equality and for orders near 1, and its logarithm is then mostly rounding.
+        # There the value is taken from the terms of the power divergence, which are small themselves.
+        near = (xp.abs(detach(moment)) < 0.5) & ~missing
+        if self.alpha > 0.0 and (not isinstance(moment, np.ndarray) or near.any()):
+            power = Alpha(self.alpha)
+            inside = power._log_term(pair, xp.where(near[..., None], pair.r, xp.zeros_like(pair.r)))
+            at_zero = (pair.q * power.f0, pair.p * power.finf if order < 0.0 else 0.0)
+            excess = self.alpha * order * xp.sum(pair.patch(inside, *at_zero), axis=-1)
+            close = xp.log1p(xp.where(near, excess, xp.zeros_like(excess))) / order
+            value = xp.where(near, close, value)
+        return xp.where(missing, xp.full_like(value, math.inf), non_negative(xp, value))
 
 
 class Bhattacharyya(Dissimilarity):
@@ -130,32 +140,37 @@ class Bhattacharyya(Dissimilarity):
 class Chernoff(Dissimilarity):
     """Chernoff information max over s in (0, 1) of -log Σ p^s q^(1-s): the best exponent of a Bayes test.
 
-    The maximiser is found by golden-section search on the concave objective; the gradient passes through the
-    objective at the maximiser (envelope theorem). Source: Chernoff (1952).
+    The maximiser is found by bisection of the objective's slope. A last Newton step, which is differentiated,
+    gives first and second derivatives. Source: Chernoff (1952).
     """
 
     name = "chernoff"
     symmetric = True
 
     def _reduce(self, pair: Pair) -> Array:
-        from plogp.measures.arrays import detach
+        xp, r, off = pair.xp, pair.r, pair.off
+        ends = xp.where(off, xp.full_like(r, -math.inf), pair.second.finite_log_p)
+        alone = xp.all(off, axis=-1)  # no common state: the exponent is infinite
 
-        xp, golden = pair.xp, (math.sqrt(5.0) - 1.0) / 2.0
+        def tilted(s: Array, r: Array, ends: Array) -> Array:
+            """Return the distribution proportional to p^s q^(1-s): its mean of r is the slope of the log-moment."""
+            return xp.exp(normalized_logs(xp.where(alone[..., None], xp.zeros_like(ends), ends + s[..., None] * r))[0])
 
-        def exponent(s: Array) -> Array:
-            return -_log_moment(pair, s[..., None])
-
-        low = xp.zeros_like(pair.p[..., 0])
+        fixed_r, fixed_ends = detach(r), detach(ends)
+        low = xp.zeros_like(fixed_r[..., 0])
         high = xp.ones_like(low)
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        at_left, at_right = exponent(left), exponent(right)
-        for _ in range(45):
-            keep_left = at_left > at_right
-            low, high = xp.where(keep_left, low, left), xp.where(keep_left, right, high)
-            left, right = high - golden * (high - low), low + golden * (high - low)
-            at_left, at_right = exponent(left), exponent(right)
-        value = exponent(detach((low + high) / 2.0))
-        return non_negative(xp, value)
+        for _ in range(40):
+            s = (low + high) / 2.0
+            rising = xp.sum(tilted(s, fixed_r, fixed_ends) * fixed_r, axis=-1) > 0
+            low, high = xp.where(rising, low, s), xp.where(rising, s, high)
+        s = (low + high) / 2.0
+        weights = tilted(s, r, ends)
+        mean = xp.sum(weights * r, axis=-1)
+        spread = xp.sum(weights * (r - mean[..., None]) ** 2, axis=-1)
+        # At the ends of [0, 1] and for equal distributions the slope has no zero to step to.
+        inner = (detach(low) > 0.0) & (detach(high) < 1.0) & (detach(spread) > 0.0)
+        step = xp.where(inner, mean / xp.where(inner, spread, xp.ones_like(spread)), xp.zeros_like(mean))
+        return non_negative(xp, -_log_moment(pair, (s - step)[..., None]))
 
 
 class MaxDivergence(Dissimilarity):

@@ -216,7 +216,10 @@ class Estimate:
     __radd__ = __add__
 
     def __sub__(self, other: Estimate | float) -> Estimate:
-        return self + (-other)
+        difference = self + (-other)
+        return (
+            replace(difference, method=f"{self.method} - {other.method}") if isinstance(other, Estimate) else difference
+        )
 
     def __rsub__(self, other: float) -> Estimate:
         return -self + other

@@ -42,7 +42,7 @@ def claims_page(document: Mapping[str, Any]) -> str:
         paper["claims"].append(_claim(claim))
     return render_template(
         "claims.html",
-        headline=f"{counts.get('passed', 0)} of {total} claims of {len(papers)} papers hold",
+        headline=f"{counts.get('passed', 0)} of {total} claims of {len(papers)} paper{'s' * (len(papers) != 1)} hold",
         counts=[(MARKS[name].split(" ", 1)[1], n) for name, n in counts.items()],
         skipped=document["skipped_slow"],
         interrupted=document["interrupted"],

@@ -27,7 +27,7 @@ def test_papers_lists(capsys):
     assert main(["papers", "--room", "measures"]) == 0
     out = capsys.readouterr().out
     assert "reconstruction_lattice" in out
-    assert "of 6 work" in out
+    assert "of the 6 listed work" in out
     assert main(["papers", "--room", "kitchen"]) == 2
     assert "rooms: adapt, align" in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def test_reproduce_writes_a_page_and_json(chosen, tmp_path, capsys):
     assert "passed" in text
     assert "not reproduced" in text
     assert "needs a larger scale" in text
-    assert "2 claims of 1 papers: 1 passed, 1 not reproduced; 1 slow ones left out" in text
+    assert "2 claims of 1 paper: 1 passed, 1 not reproduced; 1 slow one left out" in text
     document = json.loads((out / "claims.json").read_text(encoding="utf-8"))
     assert [c["status"] for c in document["claims"]] == ["passed", "not reproduced"]
     assert document["claims"][0]["series"]["curves"]["<b>"] == [0, 3]

@@ -26,7 +26,7 @@ __all__ = ["BLOCK_BYTES", "SMALL_BYTES", "num_threads", "sweep"]
 
 #: Bytes of one input in one block. Temporaries of the kernel take a few times as much, which the caches hold;
 #: smaller blocks spend their time in the interpreter, larger ones in memory.
-BLOCK_BYTES = 512 * 1024
+BLOCK_BYTES = 1024 * 1024
 #: Inputs below this are reduced at once: starting threads would cost more than it saves.
 SMALL_BYTES = 512 * 1024
 

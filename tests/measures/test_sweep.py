@@ -50,7 +50,7 @@ def test_threads_do_not_change_the_answer(monkeypatch):
 
 def test_peak_memory_is_a_few_blocks():
     rng = np.random.default_rng(0)
-    p, q = (rng.dirichlet(np.ones(1000), size=4000) for _ in range(2))  # 32 MB each
+    p, q = (rng.dirichlet(np.ones(1000), size=10_000) for _ in range(2))  # 80 MB each
     d = pl.divergence("js")
     d(p[:200], q[:200])
     tracemalloc.start()

@@ -68,7 +68,7 @@ def test_same_as_scikit_learn():
 
 
 def test_no_bias_at_independence():
-    """ANCHORS 4.21: a count that loses the boundary gives -0.012 here at n = 8,000."""
+    """A count that loses the boundary gives -0.012 here at n = 8,000."""
     values = [ksg(*pair(0.0, 8000, seed), k=3).value for seed in range(6)]
     assert abs(np.mean(values)) < 4 * 0.0075 / math.sqrt(6)
 

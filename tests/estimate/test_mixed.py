@@ -109,7 +109,7 @@ def test_labels_of_any_kind_and_lonely_classes():
 def test_constant_columns():
     assert gao(np.zeros(30), np.arange(30)).value == 0.0
     assert ross(np.zeros(30), np.random.default_rng(0).standard_normal(30)).value == 0.0
-    # ANCHORS 4.17: a constant beside a class carries nothing (scikit-learn says 0.0245).
+    # A constant beside a class carries nothing (scikit-learn says 0.0245).
     assert ross(np.arange(30) % 2, np.ones(30)).value == 0.0
 
 

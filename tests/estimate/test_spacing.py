@@ -39,7 +39,7 @@ def test_moves_as_an_entropy_does():
 
 def test_hostile_input():
     x = np.random.default_rng(4).standard_normal(100)
-    with pytest.raises(ValueError, match="width 0"):  # ANCHORS 4.24: SciPy says -inf
+    with pytest.raises(ValueError, match="width 0"):  # SciPy says -inf
         vasicek(np.round(x))
     assert math.isfinite(vasicek(np.round(x), jitter=1e-10, rng=0).value)
     with pytest.raises(ValueError, match="one column"):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +96,7 @@ class Pair:
         return xp.where(self.first.zero & self.second.zero, xp.zeros_like(inside), out)
 
 
-class Dissimilarity(Functional):
+class Dissimilarity(Functional, ABC):
     """What every divergence, distance and bound on a pair of distributions can do.
 
     Calling it on probabilities, on log-probabilities or on logits gives D(p‖q), batched over leading axes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Entropy(Functional):
+class Entropy(Functional, ABC):
     """A functional of one distribution that measures its uncertainty.
 
     Call it on probabilities, log-probabilities or logits; see :func:`entropy` for the shapes, units and errors.

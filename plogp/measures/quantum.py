@@ -6,6 +6,7 @@ A density matrix is Hermitian, positive semi-definite, with trace 1; the last tw
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 from plogp.measures.arrays import (
@@ -96,8 +97,9 @@ class _Quantum(Dissimilarity):
         value = self._matrices(xp, rho, sigma)
         return self._result(xp, non_negative(xp, value), factor, out)
 
+    @abstractmethod
     def _matrices(self, xp: Any, rho: Array, sigma: Array) -> Array:
-        raise NotImplementedError
+        """Return the divergence of matrices on the last two axes."""
 
     def _reduce(self, pair: Pair) -> Array:
         raise TypeError(f"{self.name} compares density matrices: call it on matrices, not on logits")

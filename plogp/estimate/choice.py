@@ -46,7 +46,7 @@ def _within_states(
 ) -> Estimate:
     """I(X;Y|Z) for labels z as Σ p(z) I(X;Y|Z=z), each term by the method that suits x and y."""
     codes, labels = encode(z, names[2])
-    generator = np.random.default_rng(rng)
+    generator = None if rng is None else np.random.default_rng(rng)
     parts, shares, skipped = [], [], 0
     for state in range(len(labels)):
         here = codes == state

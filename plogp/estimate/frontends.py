@@ -67,10 +67,14 @@ def _tested(
     return replace(found, p_value=test.p_value, diagnostics=facts)
 
 
-def _spawn(rng: Seed) -> tuple[np.random.Generator, np.random.Generator]:
-    """One stream for the estimate and one for the test, so that the value does not depend on the test."""
+def _spawn(rng: Seed) -> tuple[np.random.Generator | None, np.random.Generator]:
+    """One stream for the estimate and one for the test, so that the value does not depend on the test.
+
+    Without a seed the estimate gets none: what breaks ties then has one of its own, and the same call gives the same
+    value.
+    """
     first, second = np.random.default_rng(rng).spawn(2)
-    return first, second
+    return (None if rng is None else first), second
 
 
 def entropy(x: Any, method: str = "auto", *, rng: Seed = None, **options: Any) -> Estimate:
@@ -109,7 +113,7 @@ def entropy(x: Any, method: str = "auto", *, rng: Seed = None, **options: Any) -
     >>> e.interval()[0] < 1.419 < e.interval()[1]
     True
     """
-    return estimate("entropy", prepare(x=x), method, np.random.default_rng(rng), options)
+    return estimate("entropy", prepare(x=x), method, rng, options)
 
 
 def conditional_entropy(x: Any, y: Any, method: str = "auto", **options: Any) -> Estimate:
@@ -317,7 +321,7 @@ def _multivariate(
     found = _columns(variables)
     if len(found) < fewest:
         raise ValueError(f"{measure.replace('_', ' ')} needs {fewest} variables or more, got {len(found)}")
-    return estimate(measure, found, method, np.random.default_rng(rng), options)
+    return estimate(measure, found, method, rng, options)
 
 
 def total_correlation(*variables: Any, method: str = "auto", rng: Seed = None, **options: Any) -> Estimate:

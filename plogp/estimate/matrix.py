@@ -145,9 +145,10 @@ def mutual_information_matrix(
         for i, j, counts in pairwise_tables([columns[i].values for i in counted], named):
             found[counted[i], counted[j]] = evaluate("mutual_information", counts, method)
     rest = [pair for pair in pairs if pair not in found]
-    seeds = np.random.default_rng(rng).spawn(len(rest))
+    spawned = np.random.default_rng(rng).spawn(len(rest))
+    seeds: list[np.random.Generator | None] = [None] * len(rest) if rng is None else list(spawned)
 
-    def one(pair: tuple[int, int], seed: np.random.Generator) -> Estimate:
+    def one(pair: tuple[int, int], seed: np.random.Generator | None) -> Estimate:
         x, y = columns[pair[0]], columns[pair[1]]
         settings = {"p_value": p_value, "num_permutations": num_permutations, "rng": seed, **options}
         return mutual_information(x, y, method, **settings)

@@ -49,3 +49,16 @@ def test_iris_works_by_default():
     data = load_iris()
     e = pl.estimate.mutual_information(data.data[:, 2], data.target_names[data.target])
     assert 0.8 < e.value < 1.0986 + 0.05
+
+
+@pytest.mark.parametrize("kind", ["numbers", "class"])
+def test_the_front_ends_give_the_same_value_each_time(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300).round(2)
+    y = rng.normal(size=300).round(2) if kind == "numbers" else rng.integers(0, 3, 300)
+    assert len({pl.estimate.mutual_information(x, y).value for _ in range(3)}) == 1
+    assert len({pl.estimate.mutual_information(x, y, rng=s).value for s in (1, 1)}) == 1
+    table = {"x": x, "y": y}
+    assert len({pl.estimate.mutual_information_matrix(table)["x", "y"].value for _ in range(3)}) == 1
+    z = rng.integers(0, 2, 300)
+    assert len({pl.estimate.conditional_mutual_information(x, y, z).value for _ in range(3)}) == 1

@@ -10,18 +10,40 @@ from typing import Any as _Any
 
 __version__ = "0.1.0"
 
-_ROOMS = ("cli", "dynamics", "estimate", "measures", "papers", "report", "stats", "tables", "testing")
+_ROOMS = (
+    "adapt",
+    "cli",
+    "dynamics",
+    "estimate",
+    "losses",
+    "measures",
+    "nn",
+    "papers",
+    "report",
+    "spectra",
+    "stats",
+    "tables",
+    "testing",
+    "text",
+    "trace",
+)
 
 if TYPE_CHECKING:
+    from plogp import adapt as adapt
     from plogp import cli as cli
     from plogp import dynamics as dynamics
     from plogp import estimate as estimate
+    from plogp import losses as losses
     from plogp import measures as measures
+    from plogp import nn as nn
     from plogp import papers as papers
     from plogp import report as report
+    from plogp import spectra as spectra
     from plogp import stats as stats
     from plogp import tables as tables
     from plogp import testing as testing
+    from plogp import text as text
+    from plogp import trace as trace
     from plogp.measures import *  # noqa: F403
 
 

@@ -21,12 +21,20 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "report",
-        help="what a table carries, or what drifted between two",
+        help="what a table or an array carries, or how two differ",
         description="Report what a table carries (one input), or what drifted from a reference to a current table "
-        "(two inputs): in the terminal, as report.html and as report.json.",
+        "(two inputs); how the rows of an array lie, or what two arrays share and how they differ. In the terminal, as "
+        "report.html and as report.json.",
     )
-    parser.add_argument("input", metavar="INPUT", help="CSV, TSV, Parquet, JSON lines, DuckDB file or engine URL")
-    parser.add_argument("other", metavar="OTHER", nargs="?", help="the current table; INPUT is then the reference")
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a table (CSV, TSV, Parquet, JSON lines, DuckDB file, engine URL) or an array (.npy, .npz#key, "
+        ".safetensors#key)",
+    )
+    parser.add_argument(
+        "other", metavar="OTHER", nargs="?", help="the current table, INPUT the reference; or a second array"
+    )
     parser.add_argument("--target", metavar="COLUMN", help="add what each column says about this one")
     parser.add_argument("--divergence", default="js", metavar="NAME", help="what sorts the drift (default: js)")
     parser.add_argument("--base", default="e", choices=("e", "2", "10"), help="nats, bits or bans (default: e)")
@@ -49,7 +57,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.fail_on == "drift" and args.other is None:
-        raise ValueError("--fail-on drift needs two tables, a reference and a current one")
+        raise ValueError("--fail-on drift needs two inputs, a reference and a current one")
     if args.fail_on == "leak" and args.target is None:
         raise ValueError("--fail-on leak needs --target")
     return deliver(
@@ -121,6 +129,8 @@ def deliver(
         sys.stderr.write("plogp: interrupted; the finished parts were written\n")
         return INTERRUPTED
     if fail_on == "drift" and made.drift is not None and made.drift.drifted:
+        return FOUND
+    if fail_on == "drift" and any(c.kind == "divergence" and c.found for c in made.comparisons):
         return FOUND
     if fail_on == "leak" and made.relation is not None and any(r.leak for r in made.relation.rows):
         return FOUND

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plogp.measures.divergence import Dissimilarity
+from plogp.report.arrays import NamedArray, is_array, open_array
+from plogp.report.comparisons import Comparison, difference, shared_information
 from plogp.report.document import Input, document, fingerprint, to_text
 from plogp.report.files import write_all
+from plogp.report.representations import Geometry, describe
 from plogp.tables.frames import Frame
 from plogp.tables.results import Drift, Profile, Relation
 
@@ -28,11 +31,12 @@ UNIT_OF_BASE: Mapping[str, str] = {"e": "nats", "2": "bits", "10": "bans"}
 #: Suffixes of inputs that are not tables, and what each kind is called.
 NOT_TABLES = {
     **dict.fromkeys((".txt", ".md", ".rst", ".html", ".tex"), "text"),
-    **dict.fromkeys((".npy", ".npz", ".safetensors"), "arrays"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), "pickled objects"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheets"),
 }
-TABLES = "CSV, TSV, Parquet, JSON lines, a DuckDB file or an engine's URL"
+READABLE = (
+    "tables (CSV, TSV, Parquet, JSON lines, a DuckDB file, an engine's URL) and arrays (.npy, .npz, .safetensors)"
+)
 
 
 class UnsupportedInputError(ValueError):
@@ -47,6 +51,10 @@ class Report:
     ----------
     drift, relation, profile : Drift, Relation, Profile or None
         What differs between the two tables, what each column says about the target, what the (first) table holds.
+    arrays : list of Geometry
+        How the rows of each array lie.
+    comparisons : list of Comparison
+        What two arrays share, or how they differ.
     inputs : list of Input
         The tables that were read.
     unit : str
@@ -61,15 +69,21 @@ class Report:
     drift: Drift | None = None
     relation: Relation | None = None
     profile: Profile | None = None
+    arrays: list[Geometry] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     unit: str = "nats"
     seed: int = 0
     interrupted: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def add(self, part: Drift | Relation | Profile) -> None:
+    def add(self, part: Drift | Relation | Profile | Geometry | Comparison) -> None:
         """Put a finished part in its place."""
         if isinstance(part, Drift):
             self.drift = part
+        elif isinstance(part, Geometry):
+            self.arrays.append(part)
+        elif isinstance(part, Comparison):
+            self.comparisons.append(part)
         elif isinstance(part, Relation):
             self.relation = part
         else:
@@ -79,7 +93,8 @@ class Report:
     @property
     def done(self) -> list[Frame]:
         """The parts that are there, in the order of the page, which is the order in which they are made."""
-        return [p for p in (self.drift, self.relation, self.profile) if p is not None]
+        parts = (self.drift, self.relation, self.profile, *self.comparisons, *self.arrays)
+        return [p for p in parts if p is not None]
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -89,6 +104,8 @@ class Report:
             self.drift,
             self.relation,
             self.profile,
+            self.arrays,
+            self.comparisons,
             unit=self.unit,
             seed=self.seed,
             interrupted=self.interrupted,
@@ -148,14 +165,16 @@ def report(
     pairs: bool | None = None,
     seed: int = 0,
 ) -> Report:
-    """Report what a table carries, or what drifted between two.
+    """Report what a table or an array carries, or how two of them differ or depend on each other.
 
     Parameters
     ----------
-    input : path, URL, data frame, relation or mapping
-        The table, or the reference where there are two; whatever `plogp.tables.open_table` opens.
+    input : path, URL, data frame, relation, mapping, array or tensor
+        The table, or the reference where there are two; whatever `plogp.tables.open_table` opens. Or an array of
+        rows: ``.npy``, ``.npz``, ``.safetensors``, a NumPy array, a PyTorch tensor.
     other : same, optional
-        The current table.
+        The current table; or a second array. Arrays with equally many rows: the information between them; with
+        equally many columns: how they differ.
     target : str, optional
         A column of the first table: the information that each other column has about it is added.
     divergence : str or Divergence
@@ -179,7 +198,7 @@ def report(
     Raises
     ------
     UnsupportedInputError
-        For text, arrays and other inputs that are not tables.
+        For text and other inputs that are neither tables nor arrays.
     ValueError
         For a table that cannot be read or a column that does not exist.
 
@@ -223,8 +242,18 @@ def parts(
     unit = UNIT_OF_BASE.get("e" if base == "e" else f"{float(base):g}")
     if unit is None:
         raise ValueError(f"base must be one of e, 2 and 10, got {base!r}")
-    for argument in (input, other):
+    given = [a for a in (input, other) if a is not None]
+    for argument in given:
         _refuse_what_is_no_table(argument)
+    if any(map(is_array, given)):
+        if not all(map(is_array, given)):
+            raise ValueError("one input is an array and the other a table; give two of a kind")
+        unused = {"target": target, "columns": columns, "kinds": kinds, "pairs": pairs}
+        for option, value in unused.items():
+            if value is not None:
+                raise ValueError(f"{option} is for tables; arrays have no named columns")
+        yield from _array_parts(given, unit, base, seed)
+        return
     if other is None and pairs is None:
         pairs = True
     wanted = None if columns is None else list(columns)
@@ -258,6 +287,34 @@ def parts(
         yield out
 
 
+def _array_parts(given: Sequence[Any], unit: str, base: float | str, seed: int) -> Iterator[Report]:
+    """Compare two arrays first, then describe each."""
+    roles = ["array"] if len(given) == 1 else ["first", "second"]
+    arrays = [open_array(a, role) for a, role in zip(given, roles)]
+    inputs = [_array_input(role, a) for role, a in zip(roles, arrays)]
+    out = Report(inputs, unit=unit, seed=seed, arguments={"base": str(base)})
+    if len(arrays) == 2:
+        paired = len(arrays[0]) == len(arrays[1])
+        alike = arrays[0].width == arrays[1].width and arrays[0].labels == arrays[1].labels
+        if paired:
+            out.add(shared_information(*arrays, seed=seed))
+            yield out
+        if alike or not paired:
+            out.add(difference(*arrays, seed=seed))
+            yield out
+    for array in arrays:
+        if not array.labels:
+            out.add(describe(array, seed=seed))
+            yield out
+    if not out.done:
+        raise ValueError(f"{arrays[0].name} is one column of labels; give the array that they belong to as well")
+
+
+def _array_input(role: str, a: NamedArray) -> Input:
+    sha, size = (None, None) if a.path is None else (fingerprint(a.path), a.path.stat().st_size)
+    return Input(role, a.name, len(a), a.width, sha, size)
+
+
 def _refuse_what_is_no_table(argument: Any) -> None:
     if not isinstance(argument, (str, os.PathLike)):
         return
@@ -268,7 +325,7 @@ def _refuse_what_is_no_table(argument: Any) -> None:
     suffix = re.sub(r"\.(gz|zst|bz2|xz)$", "", name.lower())
     kind = NOT_TABLES.get(Path(suffix).suffix)
     if kind is not None:
-        raise UnsupportedInputError(f"{name}: not yet for this kind of input ({kind}); a report reads tables: {TABLES}")
+        raise UnsupportedInputError(f"{name}: not yet for this kind of input ({kind}); a report reads {READABLE}")
 
 
 def _input(role: str, argument: Any, source: Source) -> Input:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,17 +17,23 @@ from typing import Any
 
 import plogp
 from plogp.measures.uncertainty import Estimate
+from plogp.report.array_words import comparison_answer, geometry_answer
+from plogp.report.comparisons import Comparison
+from plogp.report.representations import Geometry
 from plogp.report.words import drift_answer, profile_answer, relation_answer
 from plogp.tables.results import ColumnProfile, Drift, DriftRow, PairDependence, Profile, Relation, TargetRow
 
 __all__ = ["SCHEMA_VERSION", "Input", "document", "estimate", "fingerprint", "schema", "to_text"]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
+
+#: Leading eigenvalues that the document holds.
+MOST_EIGENVALUES = 1024
 
 
 @dataclass(frozen=True)
 class Input:
-    """A table that was read: its role, what it is called, and the SHA-256 of its bytes if it is a file."""
+    """A table or array that was read: its role, what it is called, and the SHA-256 of its bytes if it is a file."""
 
     role: str
     source: str
@@ -58,7 +64,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of the document.
 
     >>> schema()["properties"]["schema_version"]
-    {'const': '1.0'}
+    {'const': '1.1'}
     """
     text = files("plogp.report").joinpath("report.schema.json").read_text(encoding="utf-8")
     out: dict[str, Any] = json.loads(text)
@@ -203,11 +209,46 @@ def _drift(r: DriftRow, unit: str) -> dict[str, Any]:
     }
 
 
+def _geometry(g: Geometry, unit: str) -> dict[str, Any]:
+    return {
+        "source": g.source,
+        "rows": g.n,
+        "columns": g.d,
+        "dtype": g.dtype,
+        "used": g.used,
+        "dropped": g.dropped,
+        "duplicates": g.duplicates,
+        "constant": g.constant,
+        "components": dict(g.components),
+        "spectrum": [strict(float(v)) for v in g.spectrum[:MOST_EIGENVALUES]],
+        "measures": [{"name": r.name, "section": r.section, **_found(r.value, unit), "what": r.what} for r in g.rows],
+    }
+
+
+def _found(e: Estimate, unit: str) -> dict[str, Any]:
+    return {"estimate": estimate(e, unit), "method": e.method}
+
+
+def _comparison(c: Comparison, unit: str) -> dict[str, Any]:
+    return {
+        "kind": c.kind,
+        "first": c.first,
+        "second": c.second,
+        "found": c.found,
+        "p_value": strict(float(c.p_value)),
+        "test": c.test,
+        "entropy": estimate(c.entropy, unit),
+        "estimates": [{"name": r.name, **_found(r.value, unit), "what": r.what} for r in c.rows],
+    }
+
+
 def document(
     inputs: list[Input],
-    drift: Drift | None,
-    relation: Relation | None,
-    profile: Profile | None,
+    drift: Drift | None = None,
+    relation: Relation | None = None,
+    profile: Profile | None = None,
+    arrays: Sequence[Geometry] = (),
+    comparisons: Sequence[Comparison] = (),
     *,
     unit: str,
     seed: int,
@@ -221,8 +262,11 @@ def document(
         (drift_answer(drift) if drift else [])
         + (relation_answer(relation, unit) if relation else [])
         + (profile_answer(profile, unit) if profile else [])
+        + [sentence for c in comparisons for sentence in comparison_answer(c, unit)]
+        + (geometry_answer(arrays) if arrays else [])
     )
-    notes = [n for part in (drift, relation, profile) if part is not None for n in part.notes]
+    parts = (drift, relation, profile, *comparisons, *arrays)
+    notes = [n for part in parts if part is not None for n in part.notes]
     return {
         "plogp_version": plogp.__version__,
         "schema_version": SCHEMA_VERSION,
@@ -242,6 +286,8 @@ def document(
         "pairs": [_pair(p, unit) for p in profile.pairs] if profile else [],
         "target": [_target(r, unit) for r in relation.rows] if relation else [],
         "drift": [_drift(r, unit) for r in drift.rows] if drift else [],
+        "arrays": [_geometry(g, unit) for g in arrays],
+        "comparisons": [_comparison(c, unit) for c in comparisons],
         "notes": list(dict.fromkeys(notes)),
         "seed": seed,
         "interrupted": interrupted,

@@ -202,10 +202,11 @@ def heat_map(names: Sequence[str], cells: Mapping[tuple[str, str], float], label
     return _svg(left + n * size, head + n * size + 120, label, body, "heatmap")
 
 
-def lines(series: Mapping[str, Any], label: str, width: float = 420, height: float = 200) -> Markup:
+def lines(series: Mapping[str, Any], label: str, width: float = 420, height: float = 200, log: bool = False) -> Markup:
     """Draw curves over a common x with labelled axes; points that are not finite are left out.
 
-    A text x (categories) is placed at equal distances.
+    A text x (categories) is placed at equal distances. With ``log=True`` both axes are logarithmic, and points that
+    are not positive are left out.
     """
     xs, curves = list(series["x"]), series["curves"]
     numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in xs)
@@ -213,9 +214,18 @@ def lines(series: Mapping[str, Any], label: str, width: float = 420, height: flo
     points = {
         name: [(x, float(y)) for x, y in zip(at, ys) if _finite(y) and math.isfinite(x)] for name, ys in curves.items()
     }
+    if log:
+        points = {
+            name: [(math.log10(x), math.log10(y)) for x, y in ps if x > 0 and y > 0] for name, ps in points.items()
+        }
+        at = [math.log10(x) if x > 0 else math.nan for x in at]
     every = [p for ps in points.values() for p in ps]
     if not every:
         return Markup("")
+
+    def said(v: float) -> str:
+        return number(10**v if log else v)
+
     left, right, head, foot = 52.0, 8.0, 8.0, 34.0
     x0, x1 = min(p[0] for p in every), max(p[0] for p in every)
     y0, y1 = min(p[1] for p in every), max(p[1] for p in every)
@@ -229,10 +239,10 @@ def lines(series: Mapping[str, Any], label: str, width: float = 420, height: flo
 
     body = f'<path class="axis" d="M{_c(left)} {_c(head)}V{_c(height - foot)}H{_c(width - right)}"/>'
     for y in (y0, (y0 + y1) / 2, y1):
-        body += f'<text x="{_c(left - 5)}" y="{py(y)}" dy="4" text-anchor="end">{number(y)}</text>'
+        body += f'<text x="{_c(left - 5)}" y="{py(y)}" dy="4" text-anchor="end">{said(y)}</text>'
     ends = (0, len(xs) - 1) if len(xs) > 1 else (0,)
     for i, anchor in zip(ends, ("start", "end")):
-        text = number(at[i]) if numeric else shown(str(xs[i]), 20)
+        text = said(at[i]) if numeric else shown(str(xs[i]), 20)
         body += f'<text x="{px(at[i])}" y="{_c(height - foot + 14)}" text-anchor="{anchor}">{escape(text)}</text>'
     middle = _c(left + (width - left - right) / 2)
     body += f'<text x="{middle}" y="{_c(height - 5)}" text-anchor="middle">{escape(series.get("xlabel", ""))}</text>'

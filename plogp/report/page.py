@@ -11,13 +11,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import plogp
-from plogp.measures.uncertainty import Estimate
-from plogp.report import explain, figures
+from plogp.report import array_page, explain, figures
+from plogp.report.array_words import comparison_answer, geometry_answer
+from plogp.report.cells import cell, common_axis, dotted
 from plogp.report.document import SCHEMA_VERSION
 from plogp.report.words import (
-    beside,
     drift_answer,
-    interval,
     number,
     p_value,
     percent,
@@ -111,6 +110,8 @@ def render(report: Report) -> str:
         drift=_drift(report.drift, report.unit) if report.drift else None,
         relation=_relation(report.relation, report) if report.relation else None,
         profile=_profile(report.profile, report) if report.profile else None,
+        arrays=array_page.arrays(report.arrays, report.unit) if report.arrays else None,
+        comparisons=[array_page.comparison(c, report.unit) for c in report.comparisons],
         notes=[shown(n, 400) for n in report.document["notes"]],
         seed=report.seed,
         schema_version=SCHEMA_VERSION,
@@ -127,41 +128,13 @@ def _answer(report: Report) -> tuple[str, list[dict[str, Any]]]:
         parts.append((f"About {shown(report.relation.target, 40)}", relation_answer(report.relation, report.unit)))
     if report.profile:
         parts.append(("The reference" if two else "The table", profile_answer(report.profile, report.unit)))
+    for c in report.comparisons:
+        title = "What they share" if c.kind == "information" else "How they differ"
+        parts.append((title if parts or len(report.comparisons) > 1 else "", comparison_answer(c, report.unit)))
+    if report.arrays:
+        parts.append(("The arrays" if two else "", geometry_answer(report.arrays)))
     headline = parts[0][1].pop(0)
     return headline, [{"title": title, "sentences": said} for title, said in parts if said]
-
-
-def _estimate(e: Estimate | None, unit: str, keep_nats: bool = False) -> dict[str, Any] | None:
-    """Return value, interval and sort key as the template wants them; weak when zero is inside the interval."""
-    if e is None:
-        return None
-    if e.unit == "nats" and not keep_nats:
-        e = e.to(unit)
-    value, bracket, weak = number(e.value), "", False
-    if e.has_interval:
-        low, high = e.interval()
-        value, bracket, weak = beside(e.value, low, high), interval(low, high), low <= 0.0 <= high
-    return {"value": value, "interval": bracket, "weak": weak, "sort": f"{float(e.value):.6g}"}
-
-
-def _dotted(e: Estimate, unit: str, bounds: tuple[float, float]) -> dict[str, Any]:
-    out = _estimate(e, unit)
-    assert out is not None
-    e = e.to(unit) if e.unit == "nats" else e
-    low, high = e.interval() if e.has_interval else (None, None)
-    label = f"{out['value']} {e.unit}".strip() + (f", 95 % interval {out['interval']}" if out["interval"] else "")
-    return out | {"figure": figures.dot(e.value, low, high, bounds, label)}
-
-
-def _bounds(estimates: Sequence[Estimate], unit: str) -> tuple[float, float]:
-    """Return one axis for all rows: from the least to the greatest finite end of an interval, zero included."""
-    ends = [0.0]
-    for e in estimates:
-        e = e.to(unit) if e.unit == "nats" else e
-        ends += [v for v in (e.value, *(e.interval() if e.has_interval else ())) if math.isfinite(v)]
-    # A wide interval below zero would squeeze the rest; a fifth of the axis is enough to see it cross zero.
-    top = max(ends)
-    return max(min(ends), -0.25 * top) if top > 0 else min(ends), top
 
 
 def _sort_p(p: float) -> str:
@@ -172,7 +145,7 @@ def _sort_p(p: float) -> str:
 
 
 def _drift(drift: Drift, unit: str) -> dict[str, Any]:
-    bounds = _bounds([r.effect for r in drift.rows], unit)
+    bounds = common_axis([r.effect for r in drift.rows], unit)
     rows = [_drift_row(r, unit, bounds, figure=i < MOST_FIGURES) for i, r in enumerate(drift.rows)]
     effect = explain.name_of(drift.divergence)
     shown_already = drift.divergence
@@ -205,8 +178,8 @@ def _drift_row(r: DriftRow, unit: str, bounds: tuple[float, float], figure: bool
         "kind": r.kind,
         "hit": r.drifted,
         "how": shown(r.how, 300),
-        "effect": _dotted(r.effect, unit, bounds) if figure else _estimate(r.effect, unit),
-        "psi": _estimate(r.psi, unit, keep_nats=True),
+        "effect": dotted(r.effect, unit, bounds) if figure else cell(r.effect, unit),
+        "psi": cell(r.psi, unit, keep_nats=True),
         "p": p_value(r.p_adjusted),
         "p_sort": _sort_p(r.p_adjusted),
     }
@@ -214,9 +187,9 @@ def _drift_row(r: DriftRow, unit: str, bounds: tuple[float, float], figure: bool
         return row
     return row | {
         "figure": figures.overlay(r.reference, r.current, words),
-        "js": _estimate(r.js, unit),
-        "kl": _estimate(r.kl, unit),
-        "wasserstein": _estimate(r.wasserstein, unit),
+        "js": cell(r.js, unit),
+        "kl": cell(r.kl, unit),
+        "wasserstein": cell(r.wasserstein, unit),
         "missing": f"missing {percent(before)} → {percent(after)}" if gone else "",
         "categories": _categories("new", r.new_categories) + _categories("vanished", r.vanished_categories),
         "typed": [t for t in (shown(r.why_kind, 200), _binned(r.reference), *(shown(n, 300) for n in r.notes)) if t],
@@ -244,7 +217,7 @@ def _binned(h: Histogram) -> str:
 
 def _relation(relation: Relation, report: Report) -> dict[str, Any]:
     unit = report.unit
-    bounds = _bounds([r.mutual_information for r in relation.rows], unit)
+    bounds = common_axis([r.mutual_information for r in relation.rows], unit)
     rows = [_target_row(r, unit, bounds, i < MOST_FIGURES) for i, r in enumerate(relation.rows)]
     used = relation.n_rows - relation.dropped_rows
     where = f" of the reference ({shown(report.inputs[0].source, 60)})" if len(report.inputs) > 1 else ""
@@ -275,7 +248,7 @@ def _target_row(r: TargetRow, unit: str, bounds: tuple[float, float], figure: bo
         "hit": r.informative,
         "leak": r.leak,
         "verdict_sort": "0" if r.leak else "1" if r.informative else "2",
-        "mi": _dotted(r.mutual_information, unit, bounds) if figure else _estimate(r.mutual_information, unit),
+        "mi": dotted(r.mutual_information, unit, bounds) if figure else cell(r.mutual_information, unit),
         "p": p_value(r.p_adjusted),
         "p_sort": _sort_p(r.p_adjusted),
     }
@@ -296,7 +269,7 @@ def _target_row(r: TargetRow, unit: str, bounds: tuple[float, float], figure: bo
         words = f"Event rate in each state of {shown(r.column, 60)}"
         picture = figures.bars([b.event_rate or 0.0 for b in r.bins], [b.label for b in r.bins], words)
     return row | {
-        "iv": _estimate(r.information_value, unit, keep_nats=True),
+        "iv": cell(r.information_value, unit, keep_nats=True),
         "bins": bins,
         "rated": rated,
         "figure": picture or "",
@@ -324,7 +297,7 @@ def _column(c: ColumnProfile, unit: str, figure: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": shown(c.name, 120),
         "kind": c.kind,
-        "entropy": _estimate(c.entropy, unit),
+        "entropy": cell(c.entropy, unit),
         "missing": percent(c.missing_share) if c.missing else "–",
         "missing_sort": f"{c.missing_share:.6g}",
         "distinct": f"{c.distinct:,}",
@@ -406,7 +379,7 @@ def _pair(p: PairDependence, unit: str) -> dict[str, Any]:
     return {
         "a": shown(p.a, 80),
         "b": shown(p.b, 80),
-        "mi": _estimate(p.mutual_information, unit),
+        "mi": cell(p.mutual_information, unit),
         "share": percent(share),
         "share_sort": f"{share:.6g}",
         "p": p_value(p.p_adjusted),

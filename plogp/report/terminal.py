@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from plogp.measures.uncertainty import Estimate
+from plogp.report.array_words import comparison_answer, geometry_answer
+from plogp.report.comparisons import Comparison
+from plogp.report.representations import Geometry
 from plogp.report.words import (
     beside,
     drift_answer,
@@ -48,7 +51,11 @@ def part_summary(part: Frame, unit: str) -> RenderableType:
         return _relation(part, unit)
     if isinstance(part, Profile):
         return _profile(part, unit)
-    raise TypeError(f"part must be a Drift, Relation or Profile, got {type(part).__name__}")
+    if isinstance(part, Geometry):
+        return _geometry(part, unit)
+    if isinstance(part, Comparison):
+        return _comparison(part, unit)
+    raise TypeError(f"part must be a part of a report, got {type(part).__name__}")
 
 
 def _said(sentences: Iterable[str]) -> list[RenderableType]:
@@ -166,3 +173,23 @@ def _profile(profile: Profile, unit: str) -> RenderableType:
             table.add_row(Text(name), _estimate(p.mutual_information, unit), share)
         out += [Padding(table, (1, 0, 0, 0)), *_left(len(pairs) - MOST_PAIRS, "dependent pairs")]
     return Group(*out, Text(""))
+
+
+def _geometry(geometry: Geometry, unit: str) -> RenderableType:
+    out = _said(geometry_answer([geometry]))
+    table = _Rows(("measure", "left"), ("value [95 %]", "right"), ("", "left"))
+    for row in geometry.rows:
+        table.add_row(Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"))
+    return Group(*out, Padding(table, (1, 0, 0, 0)), Text(""))
+
+
+def _comparison(comparison: Comparison, unit: str) -> RenderableType:
+    out = _said(comparison_answer(comparison, unit)[:1])
+    head = f"{comparison.kind}, {unit} [95 %]"
+    table = _Rows(("method", "left"), (head, "right"), ("", "left"))
+    for row in comparison.rows:
+        weak = row.value.has_interval and not row.value.distinguishable()
+        table.add_row(
+            Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"), style="dim" if weak else None
+        )
+    return Group(*out, Padding(table, (1, 0, 0, 0)), Text(f"p-value: {comparison.test}", style="dim"), Text(""))

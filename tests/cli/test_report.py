@@ -125,7 +125,7 @@ def test_bad_files_are_one_line(case, tmp_path, monkeypatch, capsys):
         (["--as", "x"], "--as needs NAME=KIND"),
         (["--as", "x=categorial"], "did you mean 'categorical'"),
         (["--as", "q=categorical"], "'q'"),
-        (["--fail-on", "drift"], "needs two tables"),
+        (["--fail-on", "drift"], "needs two inputs"),
         (["--fail-on", "leak"], "needs --target"),
     ],
 )
@@ -146,8 +146,8 @@ def test_wrong_divergence(same, tmp_path, capsys):
 def test_other_kinds(tmp_path, capsys):
     assert main(["report", "essay.txt"]) == 2
     assert "not yet for this kind of input (text)" in capsys.readouterr().err
-    assert main(["report", "weights.npy"]) == 2
-    assert "not yet for this kind of input (arrays)" in capsys.readouterr().err
+    assert main(["report", "weights.pkl"]) == 2
+    assert "not yet for this kind of input (pickled objects)" in capsys.readouterr().err
 
 
 def test_out_must_be_writable(same, tmp_path, capsys):

@@ -1,0 +1,286 @@
+"""Two arrays side by side: the information between paired rows, or how two clouds of rows differ."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from plogp.measures.uncertainty import Estimate
+from plogp.report.arrays import NamedArray
+from plogp.report.representations import COMPONENTS, MOST_NEIGHBOURS, MOST_ROWS, components, finite_rows
+from plogp.tables.frames import Frame
+
+__all__ = ["Comparison", "Finding", "difference", "shared_information"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One estimate of what two arrays share, or of how they differ, by one method."""
+
+    name: str
+    value: Estimate
+    what: str
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Frame):
+    """Two arrays side by side: the information between paired rows, or the divergence between two clouds.
+
+    Attributes
+    ----------
+    kind : str
+        "information" or "divergence".
+    first, second : str
+    n, m : int
+        Rows of each.
+    rows : list of Finding
+    p_value : float
+        Of independence (or of equal laws), by permutation.
+    test : str
+        What was permuted.
+    entropy : Estimate or None
+        Of the labels, where the second array holds labels: the information cannot exceed it.
+    """
+
+    row_type: ClassVar[type] = Finding
+    shown: ClassVar[tuple[str, ...]] = ("name", "value")
+
+    kind: str
+    first: str
+    second: str
+    n: int
+    m: int
+    rows: list[Finding]
+    p_value: float
+    test: str
+    entropy: Estimate | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is more than noise."""
+        return self.p_value < 0.05
+
+    @property
+    def title(self) -> str:
+        """One line in words."""
+        what = "Information between" if self.kind == "information" else "Difference between"
+        return f"{what} {self.first} and {self.second}"
+
+
+def _attempt(name: str, what: str, run: Callable[[], Estimate], notes: list[str]) -> Iterator[Finding]:
+    """A method that does not suit these arrays is left out, and the notes say why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield Finding(name, run(), what)
+    except (ValueError, TypeError, ImportError) as error:
+        notes.append(f"{name} was left out: {str(error).splitlines()[0]}")
+
+
+def paired_rows(a: NamedArray, b: NamedArray, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[Any], int]:
+    """Rows finite in both, at most `MOST_ROWS`, and how many were left out."""
+    x, y = (v.values if v.values.ndim == 2 else v.values[:, None] for v in (a, b))
+    good = np.ones(len(a), dtype=bool)
+    for v in (x, y):
+        if v.dtype.kind == "f":
+            good &= np.isfinite(v).all(axis=1)
+    kept = np.flatnonzero(good)
+    dropped = len(a) - len(kept)
+    if len(kept) > MOST_ROWS:
+        kept = np.sort(rng.choice(kept, MOST_ROWS, replace=False))
+    second = np.asarray(y[kept, 0]) if b.labels else np.asarray(y[kept], dtype=np.float64)
+    return np.asarray(x[kept], dtype=np.float64), second, dropped
+
+
+def shared_information(a: NamedArray, b: NamedArray, *, seed: int = 0, learned: bool = True) -> Comparison:
+    """Return the mutual information between the paired rows of two arrays, by several estimators.
+
+    Nearest neighbours and copulas see the leading principal components of each array (a function of the rows, so
+    their information is a lower bound in the limit); the critic of InfoNCE sees all columns.
+
+    Parameters
+    ----------
+    a, b : NamedArray
+        With equally many rows; `b` may hold labels.
+    seed : int
+        Of components, training and permutations.
+    learned : bool
+        Whether to add the estimators that need PyTorch, where it is installed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> from plogp.report.arrays import open_array
+    >>> x = rng.normal(size=(600, 3))
+    >>> c = shared_information(open_array(x), open_array((x[:, 0] > 0).astype(int)), learned=False)
+    >>> c.found, round(c.entropy.value, 2)
+    (True, 0.69)
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{a.name} has {len(a):,} rows and {b.name} {len(b):,}; their rows must be paired")
+    if a.labels and not b.labels:
+        a, b = b, a
+    from plogp.estimate import entropy, mutual_information
+
+    rng = np.random.default_rng(seed)
+    notes: list[str] = []
+    if a.labels:
+        first, second = np.asarray(a.values), np.asarray(b.values)
+        found = mutual_information(first, second)
+        rows = [Finding("counts", found, "From the table of counts of both labels.")]
+        p = mutual_information(first, second, p_value="permutation", num_permutations=199, rng=rng).p_value
+        return Comparison(
+            "information", a.name, b.name, len(a), len(b), rows, 1.0 if p is None else p, "labels shuffled"
+        )
+    x, y, dropped = paired_rows(a, b, rng)
+    if dropped:
+        notes.append(f"{dropped:,} pairs of rows hold NaN or infinite values and were left out.")
+    if len(x) < 30:
+        raise ValueError(f"only {len(x)} pairs of rows are finite; at least 30 are needed for their information")
+    k = max(1, min(COMPONENTS, x.shape[1], len(x) // 20))
+    cx = components(_varying(x, a.name), k)
+    few = slice(None, MOST_NEIGHBOURS)
+    order = rng.permutation(len(x))
+    rows = []
+    if b.labels:
+        where = f"the first {cx.shape[1]} principal components of {a.name}"
+        classes, counts = np.unique(y, return_counts=True)
+        if counts.max() < 5:
+            raise ValueError(
+                f"{b.name} holds {len(classes):,} labels, hardly any of them twice: no classes to tell apart"
+            )
+        what = f"Nearest neighbours (Ross) between the labels and {where}."
+        rows += _attempt("ross", what, lambda: mutual_information(cx[order][few], y[order][few], method="ross"), notes)
+        what = f"Entropies by nearest neighbours of {where}, overall and within each label."
+        rows += _attempt(
+            "compressed", what, lambda: mutual_information(cx[order][few], y[order][few], method="compressed"), notes
+        )
+        tested = mutual_information(
+            cx[order][:1000], y[order][:1000], method="ross", p_value="permutation", num_permutations=199, rng=rng
+        )
+        return Comparison(
+            "information", a.name, b.name, len(a), len(b), rows, 1.0 if tested.p_value is None else tested.p_value,
+            "ross, labels shuffled 199 times", entropy(y), notes,
+        )  # fmt: skip
+    cy = components(_varying(y, b.name), max(1, min(COMPONENTS, y.shape[1], len(y) // 20)))
+    where = f"the leading principal components ({cx.shape[1]} and {cy.shape[1]})"
+    pairs = {
+        "ksg": f"Nearest neighbours (Kraskov et al.) on {where}.",
+        "copula": f"Normal copula of {where}: what a monotone, normal dependence carries.",
+        "compressed": f"Weighted nearest-neighbour entropies of {where}.",
+    }
+    for name, what in pairs.items():
+        run = _method(mutual_information, cx[order][few], cy[order][few], name)
+        rows += _attempt(name, what, run, notes)
+    if learned and find_spec("torch") is not None:
+        options: dict[str, Any] = {"rng": seed}
+        what = f"Pretrained network on {where}."
+        rows += _attempt("mist", what, _method(mutual_information, cx[order], cy[order], "mist", **options), notes)
+        what = "Trained critic on all columns: a lower bound, at most the log of its batch."
+        run = _method(mutual_information, x, y, "infonce", rng=seed, critic="separable", steps=1500, restarts=1)
+        rows += _attempt("infonce", what, run, notes)
+    tested = mutual_information(
+        cx[order][:1000], cy[order][:1000], method="ksg", p_value="permutation", num_permutations=199, rng=rng
+    )
+    return Comparison(
+        "information", a.name, b.name, len(a), len(b), rows, 1.0 if tested.p_value is None else tested.p_value,
+        "ksg on the components, rows of one array shuffled 199 times", None, notes,
+    )  # fmt: skip
+
+
+def _method(front: Callable[..., Estimate], x: Any, y: Any, name: str, **options: Any) -> Callable[[], Estimate]:
+    return lambda: front(x, y, method=name, **options)
+
+
+def _varying(x: Floats, name: str) -> Floats:
+    varying = np.ptp(x, axis=0) > 0
+    if not varying.any():
+        raise ValueError(f"{name} is constant: it carries no information")
+    return x[:, varying]
+
+
+def difference(a: NamedArray, b: NamedArray, *, seed: int = 0) -> Comparison:
+    """Return how the rows of two arrays differ in law: divergences with intervals and a two-sample p-value.
+
+    Directions are D(first ‖ second). The classifier sees all columns (through principal components of the pooled
+    rows where there are more than 30); nearest neighbours see the leading components.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> from plogp.report.arrays import open_array
+    >>> c = difference(open_array(rng.normal(size=(400, 3))), open_array(rng.normal(size=(300, 3)) + 1))
+    >>> c.found, c.rows[0].value.distinguishable()
+    (True, True)
+    """
+    if a.width != b.width:
+        raise ValueError(
+            f"{a.name} is {len(a):,} × {a.width:,} and {b.name} {len(b):,} × {b.width:,}: two arrays need equally many "
+            "rows (for the information between them) or equally many columns (for how they differ)"
+        )
+    from plogp.estimate import divergence
+
+    rng = np.random.default_rng(seed)
+    notes: list[str] = []
+    if a.labels and b.labels:
+        first, second = np.asarray(a.values), np.asarray(b.values)
+        rows = [Finding(d, divergence(first, second, d), f"{d} of the shares of the labels.") for d in ("js", "kl")]
+        p = divergence(first, second, "js", num_permutations=199, rng=rng).p_value
+        return Comparison(
+            "divergence", a.name, b.name, len(a), len(b), rows, 1.0 if p is None else p, "labels shuffled"
+        )
+    (x, _, gone), (y, _, lost) = (finite_rows(v, MOST_ROWS, rng) for v in (a, b))
+    if gone + lost:
+        notes.append(f"{gone + lost:,} rows hold NaN or infinite values and were left out.")
+    if min(len(x), len(y)) < 30:
+        raise ValueError(f"{len(x)} and {len(y)} finite rows; at least 30 of each are needed to compare them")
+    pooled = np.concatenate([x, y])
+    k = max(1, min(COMPONENTS, x.shape[1]))
+    px, py = (components(v, k, pooled) for v in (x, y))
+    wide = min(30, x.shape[1])
+    wx, wy = (x, y) if x.shape[1] <= wide else (components(v, wide, pooled) for v in (x, y))
+    where = f"the first {k} principal components of the pooled rows"
+    rows = []
+    if find_spec("sklearn") is not None:
+        for d, words in (("js", "Jensen-Shannon"), ("kl", "KL(first ‖ second)")):
+            what = f"{words} by a cross-fitted classifier on {wide} columns or components: a lower bound."
+            run = _difference(wx[:4000], wy[:4000], d, "classifier", seed)
+            rows += _attempt(f"{d}, classifier", what, run, notes)
+    for d, method, words in (
+        ("kl", "knn", "KL(first ‖ second)"),
+        ("reverse_kl", "knn", "KL(second ‖ first)"),
+        ("hellinger", "nn-ratio", "Squared Hellinger distance, from 0 to 1,"),
+    ):
+        what = f"{words} by nearest neighbours of {where}."
+        run = _difference(px[:MOST_NEIGHBOURS], py[:MOST_NEIGHBOURS], d, method, seed)
+        rows += _attempt(f"{d}, {method}", what, run, notes)
+    tested = divergence(px[:1500], py[:1500], "js", method="nn-ratio", num_permutations=199, rng=rng)
+    p_values = [1.0 if tested.p_value is None else tested.p_value]
+    test = f"nearest-neighbour ratios on {where}, 199 permutations"
+    for row in rows:
+        if row.name == "js, classifier" and row.value.se:
+            # Its expectation is at most 0 under equal laws, so the one-sided normal test errs on the safe side.
+            p_values.append(0.5 * math.erfc(row.value.value / row.value.se / math.sqrt(2)))
+            test += "; the classifier's gain over chance; the smaller p-value, doubled"
+    p = min(1.0, len(p_values) * min(p_values))
+    return Comparison("divergence", a.name, b.name, len(a), len(b), rows, p, test, None, notes)
+
+
+def _difference(x: Floats, y: Floats, d: str, method: str, seed: int) -> Callable[[], Estimate]:
+    from plogp.estimate import divergence
+
+    def run() -> Estimate:
+        found = divergence(x, y, d, method=method, rng=seed)
+        return replace(found, p_value=None)
+
+    return run

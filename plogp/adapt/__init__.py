@@ -23,7 +23,7 @@ __all__ = [
     "prune_blocks",
 ]
 
-__getattr__ = _loader("plogp.adapt", _HOMES, "torch")
+__getattr__ = _loader("plogp.adapt", _HOMES)
 
 
 def __dir__() -> list[str]:

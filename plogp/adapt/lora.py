@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,13 @@ class LoRALinear(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum of both branches."""
         return self.base(x) + self.scaling * self.B(self.A(x))
+
+    @torch.no_grad()
+    def merge(self) -> torch.nn.Linear:
+        """Return one plain linear layer that does the same."""
+        out = copy.deepcopy(self.base).requires_grad_(True)
+        out.weight += self.scaling * self.B.weight @ self.A.weight
+        return out
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Time and physics: what information allows a process to do.
+"""Time and physics: what information allows a process to do, and what channels with memory carry.
 
 Names are loaded on first use.
 """
@@ -9,12 +9,45 @@ from typing import Any as _Any
 
 if TYPE_CHECKING:
     from plogp.dynamics import work
+    from plogp.dynamics.gaussian_channels import (
+        ARMA,
+        AWGN,
+        Autoregressive,
+        GaussianChannel,
+        MovingAverage,
+        capacity,
+        water_filling,
+    )
     from plogp.dynamics.work import WorkVerdict, extractable, one_shot
 
 # Public name -> the module that defines it; a module's own name stands for the module.
-_HOMES = {"WorkVerdict": "work", "extractable": "work", "one_shot": "work", "work": "work"}
+_HOMES = {
+    "ARMA": "gaussian_channels",
+    "AWGN": "gaussian_channels",
+    "Autoregressive": "gaussian_channels",
+    "GaussianChannel": "gaussian_channels",
+    "MovingAverage": "gaussian_channels",
+    "WorkVerdict": "work",
+    "capacity": "gaussian_channels",
+    "extractable": "work",
+    "one_shot": "work",
+    "water_filling": "gaussian_channels",
+    "work": "work",
+}
 
-__all__ = ["WorkVerdict", "extractable", "one_shot", "work"]
+__all__ = [
+    "ARMA",
+    "AWGN",
+    "Autoregressive",
+    "GaussianChannel",
+    "MovingAverage",
+    "WorkVerdict",
+    "capacity",
+    "extractable",
+    "one_shot",
+    "water_filling",
+    "work",
+]
 
 
 def __getattr__(name: str) -> _Any:

@@ -6,9 +6,11 @@
 ``method=`` accepts. The estimators themselves, counts, tests and intervals are here too.
 """
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from plogp._lazy import loader as _loader
 from plogp.estimate.binning import Binner
 from plogp.estimate.classifier_divergence import classifier_divergence
 from plogp.estimate.conditional import frenzel_pompe, transfer_entropy_knn
@@ -78,36 +80,78 @@ from plogp.estimate.rearrangements import (
     shuffle_within,
 )
 from plogp.estimate.registry import methods, register
+from plogp.estimate.roc import auc, best_threshold
 from plogp.estimate.series import delay_embedding, long_run_error
 from plogp.estimate.spacing import vasicek
 from plogp.estimate.two_samples import binned_divergence, discrete_divergence, divergence
 from plogp.measures.uncertainty import Draws, Estimate, Normal
 
 if _TYPE_CHECKING:
+    from plogp.estimate import tasks as tasks
+    from plogp.estimate.attention import FixedTimeCausalAttention
+    from plogp.estimate.autoencoder import Autoencoder
+    from plogp.estimate.callbacks import InformationPlaneCallback
+    from plogp.estimate.compression import CompressedMI, compression_loss_bound
+    from plogp.estimate.consistency import self_consistency
+    from plogp.estimate.critics import Bilinear, Concatenated, ConditionalGaussian, Separable
+    from plogp.estimate.diffusion import VPSDE, MaskedScore
+    from plogp.estimate.learning_curves import ScalingLaw, epiplexity, prequential, requential
+    from plogp.estimate.minde import MINDE
+    from plogp.estimate.mist import MIST
+    from plogp.estimate.neural import NeuralMutualInformation, neural_mutual_information
+    from plogp.estimate.probes import linear_probe
+    from plogp.estimate.score_o_information import SOI
     from plogp.estimate.selection import MutualInformationSelector
+    from plogp.estimate.stochastic_layers import noisy_information_plane
+    from plogp.estimate.treet import NDG, TREET
+    from plogp.estimate.upper_bounds import mi_upper
+    from plogp.estimate.variational import Bound, bound, variance_floor
+    from plogp.estimate.wasserstein import dependency, wasserstein_dependency
 
 __all__ = [
     "KDE",
+    "MINDE",
+    "MIST",
+    "NDG",
+    "SOI",
     "STRATEGIES",
+    "TREET",
+    "VPSDE",
+    "Autoencoder",
+    "Bilinear",
     "Binner",
+    "Bound",
+    "CompressedMI",
+    "Concatenated",
+    "ConditionalGaussian",
     "CountTable",
     "Draws",
     "EntropyStrategy",
     "Estimate",
+    "FixedTimeCausalAttention",
     "IndependenceTest",
     "InformationMatrix",
     "InformationPlane",
+    "InformationPlaneCallback",
     "LayerInformation",
+    "MaskedScore",
     "MutualInformationSelector",
+    "NeuralMutualInformation",
     "Normal",
     "PermutationTest",
     "Phase",
+    "ScalingLaw",
+    "Separable",
     "TailWarning",
     "adjust_p_values",
+    "auc",
+    "best_threshold",
     "binned_divergence",
     "block_jackknife",
+    "bound",
     "circular_shift",
     "classifier_divergence",
+    "compression_loss_bound",
     "conditional_entropy",
     "conditional_entropy_from_counts",
     "conditional_mutual_information",
@@ -115,6 +159,7 @@ __all__ = [
     "contingency",
     "copula_mutual_information",
     "delay_embedding",
+    "dependency",
     "discrete_divergence",
     "divergence",
     "dual_total_correlation",
@@ -122,6 +167,7 @@ __all__ = [
     "ensemble_weights",
     "entropy",
     "entropy_from_counts",
+    "epiplexity",
     "frenzel_pompe",
     "gao",
     "gaussian_conditional_mutual_information",
@@ -141,16 +187,20 @@ __all__ = [
     "kozachenko_leonenko",
     "ksg",
     "layer_mutual_information",
+    "linear_probe",
     "local_permutation",
     "long_run_error",
     "methods",
+    "mi_upper",
     "mixture_entropy_bounds",
     "multinomial_divergence",
     "mutual_independence_test",
     "mutual_information",
     "mutual_information_from_counts",
     "mutual_information_matrix",
+    "neural_mutual_information",
     "nn_ratio_divergence",
+    "noisy_information_plane",
     "o_information",
     "o_information_from_counts",
     "one_step_divergence",
@@ -160,30 +210,72 @@ __all__ = [
     "permutation_entropy",
     "permutation_test",
     "phase_rate",
+    "prequential",
     "register",
+    "requential",
     "ross",
+    "self_consistency",
     "shuffle",
     "shuffle_blocks",
     "shuffle_within",
     "subsample_se",
     "szt_task",
+    "tasks",
     "total_correlation",
     "total_correlation_from_counts",
     "total_correlation_ksg",
     "transfer_entropy",
     "transfer_entropy_knn",
+    "variance_floor",
     "vasicek",
+    "wasserstein_dependency",
     "weighted_kozachenko_leonenko",
     "weighted_permutation_entropy",
 ]
 
 
-def __getattr__(name: str) -> _Any:
-    if name == "MutualInformationSelector":  # needs scikit-learn
-        from plogp.estimate.selection import MutualInformationSelector
+_HOMES = {
+    "Autoencoder": "autoencoder",
+    "noisy_information_plane": "stochastic_layers",
+    "wasserstein_dependency": "wasserstein",
+    "Bilinear": "critics",
+    "Bound": "variational",
+    "CompressedMI": "compression",
+    "Concatenated": "critics",
+    "ConditionalGaussian": "critics",
+    "FixedTimeCausalAttention": "attention",
+    "InformationPlaneCallback": "callbacks",
+    "MINDE": "minde",
+    "MIST": "mist",
+    "MaskedScore": "diffusion",
+    "NDG": "treet",
+    "NeuralMutualInformation": "neural",
+    "SOI": "score_o_information",
+    "ScalingLaw": "learning_curves",
+    "Separable": "critics",
+    "TREET": "treet",
+    "VPSDE": "diffusion",
+    "bound": "variational",
+    "compression_loss_bound": "compression",
+    "dependency": "wasserstein",
+    "epiplexity": "learning_curves",
+    "linear_probe": "probes",
+    "mi_upper": "upper_bounds",
+    "neural_mutual_information": "neural",
+    "prequential": "learning_curves",
+    "requential": "learning_curves",
+    "self_consistency": "consistency",
+    "variance_floor": "variational",
+}
 
-        return MutualInformationSelector
-    raise AttributeError(f"module 'plogp.estimate' has no attribute {name!r}")
+_learned = _loader("plogp.estimate", _HOMES)
+_selector = _loader("plogp.estimate", {"MutualInformationSelector": "selection"}, "sklearn")
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "tasks":
+        return _import_module("plogp.estimate.tasks")
+    return _learned(name) if name in _HOMES else _selector(name)
 
 
 def __dir__() -> list[str]:

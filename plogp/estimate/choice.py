@@ -32,6 +32,7 @@ from plogp.estimate.gaussian import (
 )
 from plogp.estimate.knn import kozachenko_leonenko, weighted_kozachenko_leonenko
 from plogp.estimate.ksg import ksg, total_correlation_ksg
+from plogp.estimate.learned import register_learned
 from plogp.estimate.mixed import gao
 from plogp.estimate.registry import Variable, find, prepare, register
 from plogp.measures.uncertainty import Estimate
@@ -110,6 +111,7 @@ def _register_all() -> None:
 
 
 _register_all()
+register_learned()
 
 #: Method by measure and kind of data, for ``method="auto"``.
 _AUTO = {

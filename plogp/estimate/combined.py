@@ -101,6 +101,11 @@ def binned_mutual_information(
 ) -> Estimate:
     """Mutual information of binned numbers; a lower bound of that of the numbers, in expectation."""
     n = len(x)
+    for name, v in (("x", np.asarray(x)), ("y", np.asarray(y))):
+        if v.dtype.kind == "f" and v.ndim == 2 and v.shape[1] > 1:
+            raise ValueError(
+                f"{name} has {v.shape[1]} columns; 'binned' bins one column of numbers, 'ksg' takes several"
+            )
     bins = max(2, math.isqrt(n // 5)) if bins is None else bins
     if bins**2 > n:
         raise ValueError(

@@ -44,7 +44,7 @@ def _log_det(covariance: npt.NDArray[np.float64], what: str) -> float:
     return float(np.linalg.slogdet(correlation)[1] + 2 * np.log(sd).sum())
 
 
-def _log_det_bias(d: int, dof: int) -> float:
+def log_det_bias(d: int, dof: int) -> float:
     from scipy import special
 
     return float(special.digamma((dof + 1 - np.arange(1, d + 1)) / 2).sum() + d * math.log(2 / dof))
@@ -98,7 +98,7 @@ def gaussian_entropy(x: Any) -> Estimate:
     points = as_samples(x)
     n, d = points.shape
     covariance, dof = _covariance(points, "x")
-    value = 0.5 * (d * math.log(2 * math.pi * math.e) + _log_det(covariance, "x") - _log_det_bias(d, dof))
+    value = 0.5 * (d * math.log(2 * math.pi * math.e) + _log_det(covariance, "x") - log_det_bias(d, dof))
     variance = 0.25 * float(special.polygamma(1, (dof + 1 - np.arange(1, d + 1)) / 2).sum())
     return Estimate(value, math.sqrt(variance), n, "gaussian", diagnostics={"d": d, "assumes": "normal samples"})
 
@@ -153,12 +153,12 @@ def _information(
     sizes = [b.shape[1] for b in blocks]
     edges = np.cumsum([0, *sizes])
     own = np.zeros_like(covariance)
-    value = -_log_det(covariance, names) + _log_det_bias(sum(sizes), dof)
+    value = -_log_det(covariance, names) + log_det_bias(sum(sizes), dof)
     ratio = -_log_det(covariance, names)
     for a, b, size in zip(edges, edges[1:], sizes):
         part = covariance[a:b, a:b]
         own[a:b, a:b] = np.linalg.inv(part)
-        value += _log_det(part, names) - _log_det_bias(size, dof)
+        value += _log_det(part, names) - log_det_bias(size, dof)
         ratio += _log_det(part, names)
     value, ratio = value / 2, ratio / 2
     # Delta method: ν Var = ½ tr[(B⁻¹Σ - I)²], for two blocks the sum of squared canonical correlations.

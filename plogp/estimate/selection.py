@@ -23,7 +23,7 @@ except ImportError as error:  # pragma: no cover - exercised in a process withou
 __all__ = ["MutualInformationSelector"]
 
 
-class MutualInformationSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+class MutualInformationSelector(SelectorMixin, BaseEstimator):
     r"""Keep the features that carry information about the target, with intervals and p-values.
 
     Scores are :math:`I(X_j; Y)` in nats, one feature at a time: redundancy between features is not looked at.

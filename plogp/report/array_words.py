@@ -26,10 +26,11 @@ def geometry_answer(arrays: Sequence[Geometry]) -> list[str]:
         said.append(
             f"{first}; {half:,} component{'' if half == 1 else 's'} hold{'s' * (half == 1)} 90 % of the variance."
         )
-        if g["common direction"].value.value > 0.5 and g.d > 1:
-            share = percent(g["common direction"].value.value)
+        common = g["common direction"].value.value
+        if common > 0.5 and g.d > 1:
             said.append(
-                f"{name}: {share} of the mean square is the mean itself, so cosines are close to 1: centre first."
+                f"{name}: {percent(common)} of the mean square is the mean itself, so any two rows have a cosine of "
+                f"about {number(common, 2)}: centre first."
             )
         if g.duplicates:
             said.append(f"{name}: {g.duplicates:,} rows ({percent(g.duplicates / g.n)}) repeat an earlier one.")
@@ -50,12 +51,10 @@ def comparison_answer(c: Comparison, unit: str = "nats") -> list[str]:
     known = []
     for row in c.rows:
         e = row.value.to(unit) if row.value.unit == "nats" else row.value
-        if not e.has_interval:
+        if not e.has_interval or e.value <= 0:  # a bound below 0 says nothing
             continue
         low, high = e.interval()
-        known.append(
-            (f"{beside(e.value, low, high)} {e.unit}".strip() + f" {interval(low, high)} ({row.name})", row, low)
-        )
+        known.append((f"{beside(e.value, low, high)} {e.unit}".strip() + f" {interval(low, high)} ({row.name})", row))
     if c.kind == "information":
         verb = "share information"
     else:
@@ -63,7 +62,9 @@ def comparison_answer(c: Comparison, unit: str = "nats") -> list[str]:
     p = p if p.startswith("<") else f"= {p}"
     said = [f"{a} and {b} {verb} beyond noise (p {p})."]
     if known:
-        said.append("; ".join(words for words, _, _ in known) + ".")
+        said.append("; ".join(words for words, _ in known) + ".")
+    if len(known) > 1 and any(row.name == "infonce" for _, row in known):
+        said.append("infonce sees all columns, the others only the leading principal components.")
     if c.entropy is not None and c.entropy.value > 0 and known:
         best = max(known, key=lambda item: item[1].value.value)[1]
         share = percent(min(best.value.to("nats").value / c.entropy.to("nats").value, 1.0))

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ARRAY_SUFFIXES", "ArrayError", "NamedArray", "is_array", "open_array"]
+__all__ = ["ARRAY_SUFFIXES", "MOST_CLASSES", "ArrayError", "NamedArray", "is_array", "open_array"]
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".safetensors")
+#: A column of floats that holds at most so many different whole numbers, each ten times on average, is classes.
+MOST_CLASSES = 20
 
 
 class ArrayError(ValueError):
@@ -34,7 +36,10 @@ class NamedArray:
     path : Path or None
         The file.
     labels : bool
-        Whether it is one column of integers, booleans or strings: classes, not coordinates.
+        Whether it is one column of classes, not of coordinates: integers, booleans, strings, or floats that are a few
+        whole numbers again and again.
+    notes : list of str
+        What the reader should know of how it was read.
     """
 
     name: str
@@ -127,11 +132,18 @@ def _read(path: Path, key: str) -> tuple[npt.NDArray[Any], str]:
         raise
     except (ValueError, OSError, EOFError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "pickle" in why.lower() or "object" in why.lower():
+        if suffix == ".npy" and not _starts_as_npy(path):
+            why = "it does not begin as such a file does"
+        elif "pickle" in why.lower() or "object" in why.lower():
             why = "it holds Python objects, which are not loaded; save numbers or strings"
         raise ArrayError(f"{path} cannot be read as {suffix}: {why}") from error
     except Exception as error:  # zipfile.BadZipFile, SafetensorError: no common base
         raise ArrayError(f"{path} cannot be read as {suffix}: {str(error).splitlines()[0]}") from error
+
+
+def _starts_as_npy(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
 
 
 def _read_safetensors(path: Path, key: str) -> tuple[npt.NDArray[Any], str]:
@@ -181,9 +193,23 @@ def _checked(values: npt.NDArray[Any], name: str, path: Path | None) -> NamedArr
             f"{name} has shape {shape}; expected rows of numbers, shape (n, d): reshape it, for example to "
             f"({math.prod(shape[:-1])}, {shape[-1]}), or average over an axis"
         )
-    labels = values.ndim == 1 and kind in "iubUS"
+    labels, notes = values.ndim == 1 and kind in "iubUS", []
     if kind not in "iubf" and not labels:
         raise ArrayError(f"{name} holds {values.dtype} in several columns; expected numbers, or one column of labels")
     if len(values) < 2:
         raise ArrayError(f"{name} has one row; at least 2 are needed")
-    return NamedArray(name, values, path, labels)
+    if values.ndim == 1 and kind == "f" and (classes := _classes(values)):
+        values, labels = np.asarray(values, dtype=np.int64), True
+        notes.append(f"{name} holds {classes} different whole numbers as floats: read as labels.")
+    return NamedArray(name, values, path, labels, notes)
+
+
+def _classes(column: npt.NDArray[Any]) -> int:
+    """How many classes a column of floats holds: its distinct values if these are few whole numbers, else 0."""
+    head = np.unique(column[:1000])
+    if len(head) > MOST_CLASSES or not np.isfinite(head).all():
+        return 0
+    distinct = np.unique(column)
+    whole = np.isfinite(distinct).all() and bool((distinct == np.rint(distinct)).all())
+    few = 1 < len(distinct) <= min(MOST_CLASSES, len(column) // 10)
+    return len(distinct) if whole and few and np.abs(distinct).max() < 2**53 else 0

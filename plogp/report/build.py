@@ -295,7 +295,7 @@ def _array_parts(given: Sequence[Any], unit: str, base: float | str, seed: int) 
     out = Report(inputs, unit=unit, seed=seed, arguments={"base": str(base)})
     if len(arrays) == 2:
         paired = len(arrays[0]) == len(arrays[1])
-        alike = arrays[0].width == arrays[1].width and arrays[0].labels == arrays[1].labels
+        alike = arrays[0].width == arrays[1].width and arrays[0].labels == arrays[1].labels and _one_kind(*arrays)
         if paired:
             out.add(shared_information(*arrays, seed=seed))
             yield out
@@ -308,6 +308,11 @@ def _array_parts(given: Sequence[Any], unit: str, base: float | str, seed: int) 
             yield out
     if not out.done:
         raise ValueError(f"{arrays[0].name} is one column of labels; give the array that they belong to as well")
+
+
+def _one_kind(a: NamedArray, b: NamedArray) -> bool:
+    """Numbers and numbers, or words and words: what can be compared."""
+    return (a.values.dtype.kind in "US") == (b.values.dtype.kind in "US")
 
 
 def _array_input(role: str, a: NamedArray) -> Input:

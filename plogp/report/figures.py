@@ -226,10 +226,11 @@ def lines(series: Mapping[str, Any], label: str, width: float = 420, height: flo
     def said(v: float) -> str:
         return number(10**v if log else v)
 
-    left, right, head, foot = 52.0, 8.0, 8.0, 34.0
     x0, x1 = min(p[0] for p in every), max(p[0] for p in every)
     y0, y1 = min(p[1] for p in every), max(p[1] for p in every)
     x1, y1 = (x1 if x1 > x0 else x0 + 1), (y1 if y1 > y0 else y0 + 1)
+    ticks = {y: said(y) for y in (y0, (y0 + y1) / 2, y1)}
+    left, right, head, foot = max(52.0, 10 + 6.5 * max(map(len, ticks.values()))), 8.0, 8.0, 34.0
 
     def px(x: float) -> str:
         return _c(left + (width - left - right) * (x - x0) / (x1 - x0))
@@ -238,8 +239,8 @@ def lines(series: Mapping[str, Any], label: str, width: float = 420, height: flo
         return _c(head + (height - head - foot) * (1 - (y - y0) / (y1 - y0)))
 
     body = f'<path class="axis" d="M{_c(left)} {_c(head)}V{_c(height - foot)}H{_c(width - right)}"/>'
-    for y in (y0, (y0 + y1) / 2, y1):
-        body += f'<text x="{_c(left - 5)}" y="{py(y)}" dy="4" text-anchor="end">{said(y)}</text>'
+    for y, tick in ticks.items():
+        body += f'<text x="{_c(left - 5)}" y="{py(y)}" dy="4" text-anchor="end">{tick}</text>'
     ends = (0, len(xs) - 1) if len(xs) > 1 else (0,)
     for i, anchor in zip(ends, ("start", "end")):
         text = said(at[i]) if numeric else shown(str(xs[i]), 20)

@@ -15,7 +15,17 @@ from plogp.measures.uncertainty import Estimate, Normal
 from plogp.report.arrays import NamedArray
 from plogp.tables.frames import Frame
 
-__all__ = ["COMPONENTS", "MOST_NEIGHBOURS", "MOST_ROWS", "Geometry", "Row", "components", "describe", "finite_rows"]
+__all__ = [
+    "COMPONENTS",
+    "MOST_NEIGHBOURS",
+    "MOST_ROWS",
+    "Geometry",
+    "Row",
+    "components",
+    "describe",
+    "finite_rows",
+    "in_range",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -95,27 +105,40 @@ def finite_rows(array: NamedArray, most: int, rng: np.random.Generator) -> tuple
         finite[start : start + step] = np.isfinite(block).all(axis=1) if block.dtype.kind == "f" else True
     kept = np.flatnonzero(finite)
     if len(kept) < 2:
-        raise ValueError(f"{array.name}: all but {len(kept)} of {n} rows hold NaN or infinite values")
+        raise ValueError(
+            f"{array.name}: {'all' if not len(kept) else 'all but one of'} {n:,} rows hold NaN or infinite values"
+        )
     chosen = kept if len(kept) <= most else np.sort(rng.choice(kept, most, replace=False))
     return np.asarray(values[chosen], dtype=np.float64), len(kept), n - len(kept)
 
 
+def in_range(*arrays: Floats) -> tuple[Floats, ...]:
+    """Divide arrays whose squares would overflow or vanish by one power of two; no number here has a unit."""
+    largest = max(float(np.abs(x).max(initial=0.0)) for x in arrays)
+    if largest == 0.0 or 1e-100 < largest < 1e100:
+        return arrays
+    exponent = math.frexp(largest)[1]
+    return tuple(np.ldexp(x, -exponent) for x in arrays)
+
+
 def _duplicates(array: NamedArray) -> int:
-    """Rows equal to an earlier row, by a 64-bit hash of their bytes (random odd weights, modulo 2^64)."""
+    """Finite rows equal to an earlier one, by a 64-bit hash of their bytes (random odd weights, modulo 2^64)."""
     values = array.values if array.values.ndim == 2 else array.values[:, None]
     weights = None
-    hashes = np.empty(len(values), dtype=np.uint64)
+    hashes = []
     step = max(1, 2**22 // max(values.shape[1] * values.dtype.itemsize, 1))
     for start in range(0, len(values), step):
         block = np.ascontiguousarray(values[start : start + step]) + np.zeros(1, dtype=values.dtype)  # -0.0 is 0.0
+        block = block[np.isfinite(block).all(axis=1)] if block.dtype.kind == "f" else block
         raw = block.view(np.uint8).reshape(len(block), -1)
         raw = np.pad(raw, ((0, 0), (0, -raw.shape[1] % 4))).view(np.uint32).astype(np.uint64)
         if weights is None:
             weights = np.random.default_rng(0).integers(1, 2**63, raw.shape[1], dtype=np.uint64) | np.uint64(1)
         mixed = (raw + np.uint64(1)) * weights
         mixed ^= mixed >> np.uint64(29)
-        hashes[start : start + step] = (mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
-    return len(hashes) - len(np.unique(hashes))
+        hashes.append((mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64))
+    found = np.concatenate(hashes)
+    return len(found) - len(np.unique(found))
 
 
 def describe(array: NamedArray, *, seed: int = 0) -> Geometry:
@@ -132,6 +155,7 @@ def describe(array: NamedArray, *, seed: int = 0) -> Geometry:
 
     rng = np.random.default_rng(seed)
     X, finite, dropped = finite_rows(array, MOST_ROWS, rng)
+    (X,) = in_range(X)
     n, d = X.shape
     varying = np.ptp(X, axis=0) > 0
     constant = int(d - varying.sum())
@@ -140,6 +164,11 @@ def describe(array: NamedArray, *, seed: int = 0) -> Geometry:
         notes.append(f"{array.name}: {dropped:,} rows hold NaN or infinite values and were left out.")
     if finite > n:
         notes.append(f"{array.name}: numbers are of {n:,} rows drawn from {finite:,} (seed {seed}).")
+    if n <= d:
+        notes.append(
+            f"{array.name}: {n:,} rows span at most {n - 1:,} of {d:,} directions: EEE and VRM, which count all "
+            "columns, are large and effective ranks small for that reason alone."
+        )
     if not varying.any():
         rows = [Row("effective rank", _exact(0.0, "constant", n, "all rows are equal"), "All rows are equal.")]
         return Geometry(
@@ -170,7 +199,7 @@ def describe(array: NamedArray, *, seed: int = 0) -> Geometry:
         rows.append(Row("VRM", _exact(float(vrm(X[:, varying])), "vrm", n, "descriptive"), what, "spread"))
     k = min(COMPONENTS, positive)
     if n > 20:
-        scores = components(X, k)[:MOST_NEIGHBOURS]
+        scores = rng.permutation(components(X, k))[:MOST_NEIGHBOURS]  # a file is often sorted by class
         unique = np.unique(scores, axis=0)
         if len(unique) > 20:
             gap = kozachenko_leonenko(rng.permutation(unique)) - 0.5 * k * math.log(2 * math.pi * math.e)
@@ -246,8 +275,22 @@ def _with_intervals(X: Floats, rng: np.random.Generator) -> Iterator[Row]:
         if se is None:
             yield Row(name, _exact(value, "spectrum", n, why), what, section)
         else:
-            e = Estimate(value, se, n, method, unit="", law=Normal(value, se, df=GROUPS - 1))
+            law = _Within(Normal(value, se, df=GROUPS - 1), min(1.0, value), max(float(d), value))
+            e = Estimate(value, se, n, method, unit="", law=law)
             yield Row(name, e, what, section)
+
+
+@dataclass(frozen=True)
+class _Within:
+    """An interval cut to the range that the number can have: an effective rank is between 1 and d."""
+
+    law: Normal
+    low: float
+    high: float
+
+    def __call__(self, level: float) -> tuple[float, float]:
+        low, high = self.law(level)
+        return max(low, self.low), min(high, self.high)
 
 
 def _spectra(X: Floats, U: Floats) -> tuple[Any, Any, Any]:

@@ -21,7 +21,7 @@ if _TYPE_CHECKING:
     from plogp.spectra.streaming import CovarianceAccumulator, FrequentDirections
     from plogp.spectra.tracker import Tracker, TrackerCallback
     from plogp.spectra.training_phases import phases, project, track
-    from plogp.spectra.vendi import VendiScore, vendi_score
+    from plogp.spectra.vendi import VendiScore, vendi_interval, vendi_score
     from plogp.trace.hooks import capture
 
 _HOMES = {
@@ -49,6 +49,7 @@ _HOMES = {
     "rankme": "rank",
     "spread": "dispersion",
     "track": "training_phases",
+    "vendi_interval": "vendi",
     "vendi_score": "vendi",
     "von_neumann_entropy": "rank",
     "vrm": "dispersion",
@@ -79,12 +80,13 @@ __all__ = [
     "rankme",
     "spread",
     "track",
+    "vendi_interval",
     "vendi_score",
     "von_neumann_entropy",
     "vrm",
 ]
 
-__getattr__ = _loader("plogp.spectra", _HOMES, "torch")
+__getattr__ = _loader("plogp.spectra", _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -186,6 +186,11 @@ def gram_eigenvalues(
     else:
         a = prepared(xp, X, mean, unit=unit, weights=weights)
         gram = a @ xp.matrix_transpose(a)
+    if not is_traced(gram) and not bool(xp.all(xp.isfinite(detach(gram)))):
+        raise ValueError(
+            f"the squares of X overflow {str(gram.dtype).removeprefix('torch.')}; divide X by its largest magnitude "
+            "(shares of a spectrum do not change)"
+        )
     return padded(xp, psd_eigenvalues(xp, gram) / divisor, d)
 
 

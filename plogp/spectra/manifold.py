@@ -12,7 +12,8 @@ import numpy.typing as npt
 from plogp.estimate.samples import as_array
 from plogp.measures.arrays import Array, scalar
 from plogp.spectra.eigen import as_rows, row_mean
-from plogp.spectra.spectrum import Spectrum, host
+from plogp.spectra.functionals import host
+from plogp.spectra.spectrum import Spectrum
 
 __all__ = ["ManifoldCapacity", "ball_capacity", "manifold_capacity"]
 

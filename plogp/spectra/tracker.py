@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -39,7 +39,8 @@ METRICS: Mapping[str, tuple[str, Callable[[Spectrum], Any]]] = {
 _SPECTRA: Mapping[str, Callable[[Tensor], Spectrum]] = {
     "covariance": Spectrum.covariance,
     "singular": Spectrum.singular,
-    "autocorrelation": Spectrum.autocorrelation,
+    # A row of zeros (all units of a ReLU layer off) has no direction, and the other rows still do.
+    "autocorrelation": lambda x: Spectrum.autocorrelation(x[(x != 0).any(1)]),
 }
 
 
@@ -74,8 +75,8 @@ class Tracker:
         Which parts are looked at: ``"*.mlp"``, ``nn.ReLU``, a list of names; the module itself by default.
     metrics : sequence of str, or mapping of str to callable
         Of `METRICS`: effective_rank, participation_ratio, spectral_entropy, stable_rank, eee, isotropy, alpha_req (of
-        the covariance), rankme (singular values, not centred), von_neumann_entropy, vendi (rows of length one). A
-        callable takes the rows (a tensor, n x d) and returns a number.
+        the covariance), rankme (singular values, not centred), von_neumann_entropy, vendi (rows scaled to length one,
+        rows of zeros left out). A callable takes the rows (a tensor, n x d) and returns a number.
     every : int
         Forward passes between records; the first is recorded.
     rows : int
@@ -117,9 +118,9 @@ class Tracker:
 
     Notes
     -----
-    Metrics that are not defined for the rows at hand (constant activations, too few eigenvalues for a slope) are
-    NaN. Under data parallelism each process follows its own part of the batch. Sources: Roy and Vetterli (2007) for
-    the effective rank; Garrido et al. (2023), arXiv 2210.02885, for RankMe.
+    Metrics that are not defined for the rows at hand (constant or overflowing activations, too few eigenvalues for a
+    slope) are NaN; a callable's errors are its own. Under data parallelism each process follows its own part of the
+    batch. Sources: Roy and Vetterli (2007) for the effective rank; Garrido et al. (2023), arXiv 2210.02885, for RankMe.
     """
 
     def __init__(
@@ -213,13 +214,11 @@ class Tracker:
                     out[name] = float(metric(x))
                     continue
                 of, read = metric
-                if of not in made:
-                    made[of] = _SPECTRA[of](x)
-                try:
+                # No reason to end a training: an all-zero spectrum, a slope through too few values, an overflow.
+                with suppress(ValueError, torch.linalg.LinAlgError):
+                    if of not in made:
+                        made[of] = _SPECTRA[of](x)
                     out[name] = float(read(made[of]))
-                except ValueError:
-                    if name != "alpha_req":  # the one metric that some spectra are too short for
-                        raise
         return out
 
     # ---------------------------------------------------------------------------------------------- results

@@ -188,8 +188,8 @@ def phases(curve: GeometryCurve | tuple[Any, Any], *, window: int = 5, hysteresi
     at, y = (np.asarray(list(v), dtype=np.float64) for v in (step, rank))
     if at.ndim != 1 or at.shape != y.shape or len(at) < 3:
         raise ValueError(f"expected at least 3 checkpoints, steps and ranks of equal length, got {at.shape}, {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError("the effective ranks contain NaN or infinite values")
+    if not (np.isfinite(y).all() and (y > 0).all()):
+        raise ValueError("the effective ranks must be positive and finite")
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and at least 1, got {window}")
     if not 0 <= hysteresis < 1:

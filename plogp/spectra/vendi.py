@@ -12,8 +12,9 @@ import numpy.typing as npt
 from plogp.measures import Estimate
 from plogp.measures.arrays import Array
 from plogp.spectra.eigen import as_rows, prepared, psd_eigenvalues
+from plogp.spectra.functionals import host
 from plogp.spectra.similarity import is_sparse, similarity_matrix
-from plogp.spectra.spectrum import Spectrum, host
+from plogp.spectra.spectrum import Spectrum
 
 __all__ = ["VendiScore", "vendi_interval", "vendi_score", "vendi_spectrum"]
 

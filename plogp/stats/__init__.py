@@ -10,6 +10,7 @@ from typing import Any as _Any
 if TYPE_CHECKING:
     from plogp.stats.frontier import Holdout, fair_frontier, holdout, score_information
     from plogp.stats.pareto import Frontier, FrontierPoint, ParetoMIP
+    from plogp.stats.power_law import PowerLaw, fit_power_law
     from plogp.stats.semantic import EnMMixture, MSIClassifier
 
 # Public name -> the module that defines it. A new method adds its line here.
@@ -20,7 +21,9 @@ _HOMES = {
     "Holdout": "frontier",
     "MSIClassifier": "semantic",
     "ParetoMIP": "pareto",
+    "PowerLaw": "power_law",
     "fair_frontier": "frontier",
+    "fit_power_law": "power_law",
     "holdout": "frontier",
     "score_information": "frontier",
 }
@@ -32,7 +35,9 @@ __all__ = [
     "Holdout",
     "MSIClassifier",
     "ParetoMIP",
+    "PowerLaw",
     "fair_frontier",
+    "fit_power_law",
     "holdout",
     "score_information",
 ]

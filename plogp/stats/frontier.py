@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from plogp.estimate.binning import quantile_edges
 from plogp.estimate.multinomial import multinomial_divergence
+from plogp.estimate.roc import auc
 from plogp.measures import divergence
 from plogp.measures.uncertainty import Estimate
 from plogp.stats.pareto import Frontier, FrontierPoint, ParetoMIP
@@ -148,7 +149,7 @@ def holdout(
         if s.shape != y.shape or s.shape != a.shape:
             raise ValueError(f"score gave shape {s.shape} for {y.shape} targets and {a.shape} attributes")
         iv, leak = score_information(s, y, bins), score_information(s, a, bins)
-        out.append(Holdout(point, iv, leak, _auc(s, y), _parity(s, a)))
+        out.append(Holdout(point, iv, leak, auc(s, y), _parity(s, a)))
     return out
 
 
@@ -175,18 +176,6 @@ def score_information(score: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 1
     codes = np.searchsorted(edges, s, side="left")
     counts = [np.bincount(codes[y == g], minlength=len(edges) + 1) for g in (1, 0)]
     return multinomial_divergence(counts[0], counts[1], divergence("jeffreys"), smoothing=0.5)
-
-
-def _auc(score: Floats, y: Bools) -> Estimate:
-    """The area under the ROC curve with DeLong's standard error."""
-    from scipy.stats import rankdata
-
-    n1, n0 = int(y.sum()), int((~y).sum())
-    ranks = rankdata(score)
-    above = (ranks[y] - rankdata(score[y])) / n0  # of each event: the share of non-events below it
-    below = 1.0 - (ranks[~y] - rankdata(score[~y])) / n1
-    se = math.nan if min(n1, n0) < 2 else math.sqrt(above.var(ddof=1) / n1 + below.var(ddof=1) / n0)
-    return Estimate(float(above.mean()), se, len(y), "auc(delong)", "")
 
 
 def _parity(score: Floats, a: Bools) -> Estimate:

@@ -21,7 +21,7 @@ from plogp.measures.arrays import logsumexp
 __all__ = ["EnMMixture", "MSIClassifier"]
 
 
-class MSIClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class MSIClassifier(ClassifierMixin, BaseEstimator):
     r"""Maximum semantic information classifier: the label that says most about the instance and is true of it.
 
     .. math:: j^*(x) = \arg\max_j \log \frac{T(\theta_j|x)}{T(\theta_j)}
@@ -166,7 +166,7 @@ class MSIClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.log(self._ratio(given)) - np.log(overall)
 
 
-class EnMMixture(GaussianMixture):  # type: ignore[misc]
+class EnMMixture(GaussianMixture):
     r"""Gaussian mixture fitted by E-step, n-steps and M-step: EM with the weights settled before each M-step.
 
     After each E-step the mixture weights are iterated alone, with the components held fixed,

@@ -47,7 +47,7 @@ _OUTPUTS = ("woe", "woe_norm", "ci")
 _ORIENTATIONS = ("event", "non-event")
 
 
-class WoEEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class WoEEncoder(TransformerMixin, BaseEstimator):
     """Replace every value by the weight of evidence of its bin, ln P(bin | event) / P(bin | non-event).
 
     Equal to logit P(event | bin) - logit P(event). If the columns are independent given the class, the sum of

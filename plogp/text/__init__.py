@@ -25,7 +25,7 @@ __all__ = [
     "vendi_ngrams",
 ]
 
-__getattr__ = _loader("plogp.text", _HOMES, "lm")
+__getattr__ = _loader("plogp.text", _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -33,7 +33,7 @@ __all__ = [
     "residual_lens",
 ]
 
-__getattr__ = _loader("plogp.trace", _HOMES, "lm")
+__getattr__ = _loader("plogp.trace", _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -34,6 +34,10 @@ def test_the_adapter_is_low_rank_and_starts_at_nothing():
     torch.testing.assert_close(layer(x), base(x) + x @ delta.T)
     assert torch.linalg.matrix_rank(delta) == 2
     assert layer.scaling == 3.0
+    merged = layer.merge()
+    torch.testing.assert_close(merged(x), layer(x))
+    assert merged.weight.requires_grad
+    assert not base.weight.requires_grad
     assert [n for n, p in layer.named_parameters() if p.requires_grad] == ["A.weight", "B.weight"]
     again = LoRALinear(nn.Linear(6, 4), 2, rng=generator())
     assert torch.equal(again.A.weight, layer.A.weight)

@@ -363,3 +363,11 @@ def test_auto_holds_for_heavy_tails(stretch):
     assert curved.value == pytest.approx(plain.value)
     y[0] = 1e300  # one outlier does not make the others equal
     assert est.mutual_information(labels, y).value == pytest.approx(plain.value, abs=0.05)
+
+
+def test_binned_refuses_several_columns():
+    x, y = np.random.default_rng(0).normal(size=(2, 100, 2))
+    with pytest.raises(ValueError, match="x has 2 columns"):
+        est.mutual_information(x, y, method="binned")
+    one = est.mutual_information(x[:, :1], y[:, :1], method="binned")
+    assert one.value == est.mutual_information(x[:, 0], y[:, 0], method="binned").value

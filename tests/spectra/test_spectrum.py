@@ -582,3 +582,12 @@ def test_bias_correction_is_reproducible_and_takes_any_kind():
     assert first.value == again.value
     assert first.unit == ""
     assert first.value > first.diagnostics["uncorrected"]
+
+
+@pytest.mark.parametrize("shape", [(20, 4), (4, 20)])
+def test_squares_that_overflow_are_named(shape):
+    X = np.random.default_rng(0).normal(size=shape)
+    with pytest.raises(ValueError, match="overflow float64"), np.errstate(over="ignore", invalid="ignore"):
+        Spectrum.covariance(X * 1e200)
+    with pytest.raises(ValueError, match="overflow float32"):
+        Spectrum.covariance(torch.tensor(X, dtype=torch.float32) * 1e30)

@@ -256,3 +256,40 @@ def test_lightning_trainer(tmp_path):
     assert [r.step for r in callback.tracker.history] == [0, 2, 4]
     logger.save()
     assert "spectra/body.1/rankme" in next(tmp_path.rglob("metrics.csv")).read_text()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["zero", "constant", "one row alive", "huge", "nan"])
+def test_no_metric_ends_a_training(metric, kind):
+    class Layer(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if kind == "one row alive":
+                return torch.zeros(16, 4).index_fill(0, torch.tensor([3]), 1e-30)
+            return {"zero": 0 * x, "constant": 0 * x + 2, "huge": x * 1e30, "nan": x * math.nan}[kind]
+
+    with Tracker(Layer(), metrics=[metric], every=1) as tracker:
+        tracker.module(batch(16, 4))
+    (value,) = tracker.history[0].values.values()
+    if kind in ("zero", "constant", "nan"):
+        assert math.isnan(value)
+    else:
+        assert math.isnan(value) or value >= 0
+
+
+def test_rows_of_zeros_are_left_out_of_the_vendi_score():
+    x = batch(32, 4)
+    x[5] = 0
+    layer = nn.Identity()
+    with Tracker(layer, metrics=["vendi"], every=1) as tracker:
+        layer(x)
+    kept = torch.cat([x[:5], x[6:]])
+    assert tracker.history[0].values["vendi"] == pytest.approx(float(pl.spectra.vendi_score(kept)), rel=1e-5)
+
+
+def test_errors_of_a_callable_are_seen():
+    def broken(x: torch.Tensor) -> float:
+        raise ValueError("mine")
+
+    layer = nn.Identity()
+    with Tracker(layer, metrics={"broken": broken}, every=1), pytest.raises(ValueError, match="mine"):
+        layer(batch())

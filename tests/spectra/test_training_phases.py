@@ -113,8 +113,9 @@ def test_mistakes_are_named():
         phases(([1, 2], [3, 4]))
     with pytest.raises(ValueError, match="odd"):
         phases((range(5), range(1, 6)), window=2)
-    with pytest.raises(ValueError, match="NaN"):
-        phases((range(5), [1, 2, np.nan, 4, 5]))
+    for bad in (np.nan, 0.0):
+        with pytest.raises(ValueError, match="positive and finite"):
+            phases((range(5), [1, 2, bad, 4, 5]))
     with pytest.raises(ValueError, match="k must be"):
         project(rows(0.1), 99)
     with pytest.raises(ValueError, match="columns"):

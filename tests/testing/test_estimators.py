@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import plogp as pl
+from plogp.estimate.learned import NEURAL_BOUNDS
 from plogp.testing import check_estimator
 
 RHO = 0.6
 GAUSSIAN_MI = -0.5 * math.log(1 - RHO**2)
 P = np.array([0.4, 0.3, 0.2, 0.1])
 JOINT = np.array([[0.3, 0.1, 0.0], [0.1, 0.2, 0.3]])
-DISCRETE = pl.estimate.methods("dual_total_correlation")  # the discrete strategies, by name
+DISCRETE = list(pl.estimate.STRATEGIES)
 
 
 def symbols(n, rng):
@@ -77,10 +78,37 @@ CASES = [
     *[("total_correlation", m, normal_pairs, GAUSSIAN_MI) for m in ("ksg", "gaussian")],
 ]  # fmt: skip
 
+#: Learned estimators with a training short enough for a test: what they must do does not depend on how well they do.
+CRITIC = {"steps": 60, "restarts": 1, "width": 16, "batch_size": 64}
+LEARNED = [
+    *[("mutual_information", m, normal_pairs, CRITIC) for m in NEURAL_BOUNDS if m != "f"],
+    ("mutual_information", "f", normal_pairs, CRITIC | {"divergence": "js"}),
+    *[("mutual_information", m, normal_pairs, {"steps": 40}) for m in ("minde", "minde_c", "minde_j")],
+    ("mutual_information", "mist", normal_pairs, {}),
+    ("mutual_information", "compressed", normal_pairs, {}),
+    ("total_correlation", "soi", normal_pairs, {"steps": 40}),
+]
+
 
 def test_every_method_of_the_main_measures_is_here():
     for measure in ("entropy", "mutual_information", "total_correlation"):
-        assert {m for name, m, _, _ in CASES if name == measure} == {*pl.estimate.methods(measure)}, measure
+        here = {m for name, m, _, _ in [*CASES, *LEARNED] if name == measure}
+        assert here == {*pl.estimate.methods(measure)}, measure
+
+
+@pytest.mark.parametrize(("measure", "method", "sample", "options"), LEARNED, ids=lambda v: v if type(v) is str else "")
+def test_learned(measure, method, sample, options):
+    front_end = getattr(pl.estimate, measure)
+
+    def estimator(*samples, rng=0):
+        return front_end(*samples, method=method, rng=rng, **options)
+
+    estimator.__name__ = f"{measure}({method})"
+    skip = {
+        "consistency": "the error of a short training does not shrink with n",
+        "order_of_samples": "which rows are held out follows from their order",
+    }
+    check_estimator(estimator, sample, random=True, skip=skip)
 
 
 @pytest.mark.parametrize(("measure", "method", "sample", "truth"), CASES, ids=lambda v: getattr(v, "__name__", str(v)))

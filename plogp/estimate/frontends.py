@@ -334,14 +334,14 @@ def total_correlation(*variables: Any, method: str = "auto", rng: Seed = None, *
     return _multivariate("total_correlation", 2, variables, method, rng, options)
 
 
-def dual_total_correlation(*variables: Any, method: str = "auto", **options: Any) -> Estimate:
-    """Estimate H(X) - Σ H(X_i | the others) of paired labels.
+def dual_total_correlation(*variables: Any, method: str = "auto", rng: Seed = None, **options: Any) -> Estimate:
+    """Estimate H(X) - Σ H(X_i | the others) of paired labels (of numbers with ``method="soi"``).
 
     >>> x = np.random.default_rng(0).integers(0, 2, 300)
     >>> round(dual_total_correlation(x, x).value, 1)
     0.7
     """
-    return _multivariate("dual_total_correlation", 2, variables, method, None, options)
+    return _multivariate("dual_total_correlation", 2, variables, method, rng, options)
 
 
 def o_information(*variables: Any, method: str = "auto", rng: Seed = None, **options: Any) -> Estimate:

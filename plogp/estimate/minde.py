@@ -281,8 +281,9 @@ def diffusion_kl(x: Any, y: Any, *, rng: Any = None, **options: Any) -> Estimate
     -------
     Estimate
         In nats, on the samples of p held out; the interval is as that of `MINDE.estimate`. With the defaults and
-        n = 5,000 each, N(1, 1) against N(0, 1): 0.524 and 0.523 for 0.5. Where p has mass and q no samples, q's score is extrapolated and the value is arbitrary: it will be
-        finite where the divergence is infinite.
+        n = 5,000 each, N(1, 1) against N(0, 1): 0.52 for 0.5, interval 0.44 to 0.60. Where p has mass and q no
+        samples, q's score is extrapolated and the value is arbitrary: it will be finite where the divergence is
+        infinite.
 
     Examples
     --------

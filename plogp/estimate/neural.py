@@ -382,6 +382,7 @@ class NeuralMutualInformation:
         notes = {
             "kind": self.kind,
             "critic": self.critic if isinstance(self.critic, str) else type(self.critic).__name__,
+            "lower_bound": self.kind != "doe" and KINDS[self.kind].lower,
             "restarts": values.tolist(),
             "steps": [len(h.losses) for h in self.history],
             "best_steps": [h.best_step for h in self.history],

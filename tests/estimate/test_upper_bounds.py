@@ -96,6 +96,16 @@ def test_standard_error_is_that_over_repetitions(kind):
     assert np.mean([e.se for e in found]) == pytest.approx(np.std([e.value for e in found]), rel=0.2)
 
 
+@pytest.mark.parametrize("kind", ["club", "loo"])
+def test_terms_are_the_jackknife_values(kind):
+    x, y = _pairs(60)
+    terms = mi_upper(x, y, kind, _channel(), rng=0).terms
+    whole = _brute(kind, x, y)
+    jackknife = [60 * whole - 59 * _brute(kind, np.delete(x, i), np.delete(y, i)) for i in range(60)]
+    assert np.corrcoef(terms, jackknife)[0, 1] > 0.995
+    assert np.std(terms) == pytest.approx(np.std(jackknife), rel=0.05)
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("ba", TRUTH), ("loo", TRUTH), ("club", 1 / SD**2)])
 def test_learned_conditional(kind, expected):
     x, y = _pairs(2000)

@@ -70,6 +70,12 @@ def test_values_are_the_formulas(kind):
     np.testing.assert_allclose(again, value, rtol=1e-13)
 
 
+@pytest.mark.parametrize("kind", ["dv", "mine", "nwj", "tuba", "infonce", "interpolated", "f"])
+def test_objective_and_value_are_one_where_they_should_be(kind):
+    out = bound(_scores(), kind)
+    torch.testing.assert_close(out.objective, out.value, rtol=1e-12, atol=1e-12)
+
+
 def test_objective_of_js_and_smile_is_the_classifier():
     joint, product = _parts(_scores())
     expected = -_softplus(-joint).mean() - _softplus(product).mean()

@@ -15,7 +15,39 @@ from plogp.papers.catalogue import catalogue, resolve
 from plogp.papers.claim import module_name
 
 #: Rows that must work by now; a later room adds its own.
-WORKING = [16, 22, 24, 33, 109, 172, 179, 215, 219]
+WORKING = [
+    10,
+    16,
+    22,
+    23,
+    24,
+    33,
+    34,
+    35,
+    40,
+    44,
+    66,
+    84,
+    99,
+    109,
+    131,
+    135,
+    164,
+    171,
+    172,
+    174,
+    179,
+    183,
+    186,
+    187,
+    193,
+    197,
+    199,
+    203,
+    215,
+    219,
+    220,
+]
 
 
 def test_every_row_is_there_once():

@@ -197,7 +197,15 @@ class NeuralMutualInformation:
 
     Notes
     -----
-    COVERAGE
+    The standard error has the sampling error of the test pairs (their part in the product pairs included) and what
+    the restarts' values differ by beyond it. It does not have what the network has not found: values are too low with
+    little data and many columns. Nominal 95 % intervals, normal pairs, n = 1,000, 40 runs each: "smile" covered 93 %
+    at correlation 0 and at 0.9, 100 % at 0.6, 95 % for three columns of 0.6; "infonce" 97 % at 0.6, 90 % at 0.9 and
+    90 % for three columns (bias -0.06). They fail where the network has too little to learn from: with I = 2 spread
+    over 20 columns and n = 2,000, "smile" gave 1.3 and "infonce" 0.8, with standard errors of 0.1 and less. For
+    n = 5,000 and one column, all kinds were within 0.06 of the truth (0.03 from each other) at correlations 0, 0.5 and
+    0.9, with standard errors up to 0.02, in 2 to 12 s on one core. A critic that knows
+    the units of its inputs needs ``scale=None``.
 
     Examples
     --------

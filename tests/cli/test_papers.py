@@ -117,10 +117,10 @@ def test_reproduce_keeps_what_is_finished(chosen, tmp_path, capsys):
     ("argv", "words"),
     [
         ([], "exactly one of these"),
-        (["mine", "--all"], "exactly one of these"),
-        (["mine"], "planned, not working yet"),
+        (["hf-diff", "--all"], "exactly one of these"),
+        (["hf-diff"], "planned, not working yet"),
         (["nonsense"], "no paper 'nonsense'"),
-        (["--room", "spectra"], "works yet"),
+        (["--room", "adapt"], "works yet"),
         (["--all", "--seed", "-1"], "--seed must not be negative"),
     ],
 )

@@ -143,10 +143,10 @@ def test_an_interrupt_keeps_what_is_finished():
     ("arguments", "message"),
     [
         ({}, "exactly one"),
-        ({"slugs": ["mine"], "room": "measures"}, "exactly one"),
-        ({"slugs": ["mine"]}, "planned, not working yet"),
+        ({"slugs": ["hf-diff"], "room": "measures"}, "exactly one"),
+        ({"slugs": ["hf-diff"]}, "planned, not working yet"),
         ({"slugs": ["nonsense-paper"]}, "no paper"),
-        ({"room": "spectra"}, "no paper of room 'spectra' works yet"),
+        ({"room": "adapt"}, "no paper of room 'adapt' works yet"),
         ({"room": "kitchen"}, "no room"),
     ],
 )

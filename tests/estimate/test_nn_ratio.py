@@ -127,6 +127,19 @@ def test_interval_of_blocks():
     assert "too few" in few.diagnostics["no_interval"]
 
 
+def test_samples_that_hardly_overlap_are_named():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 2)), rng.normal(size=(400, 2)) + 30
+    apart = nn_ratio_divergence(x, y, "js")
+    assert apart.diagnostics["mass_seen"] == 0.0
+    assert "hardly overlap" in apart.diagnostics["warning"]
+    assert not apart.has_interval
+    together = nn_ratio_divergence(x, rng.normal(size=(400, 2)) + 0.5, "js")
+    assert together.diagnostics["mass_seen"] > 0.7
+    assert "warning" not in together.diagnostics
+    assert together.has_interval
+
+
 def test_links():
     p, q = np.array([0.2, 0.3, 0.5]), np.array([0.4, 0.4, 0.2])
     for name, options in (

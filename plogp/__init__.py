@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _ROOMS = (
     "adapt",
     "cli",
+    "decode",
     "dynamics",
     "estimate",
     "losses",
@@ -20,6 +21,7 @@ _ROOMS = (
     "nn",
     "papers",
     "report",
+    "search",
     "spectra",
     "stats",
     "tables",
@@ -31,6 +33,7 @@ _ROOMS = (
 if TYPE_CHECKING:
     from plogp import adapt as adapt
     from plogp import cli as cli
+    from plogp import decode as decode
     from plogp import dynamics as dynamics
     from plogp import estimate as estimate
     from plogp import losses as losses
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from plogp import nn as nn
     from plogp import papers as papers
     from plogp import report as report
+    from plogp import search as search
     from plogp import spectra as spectra
     from plogp import stats as stats
     from plogp import tables as tables

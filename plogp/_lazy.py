@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 __all__ = ["loader"]
 
 
-def loader(room: str, homes: Mapping[str, str], extra: str = "torch") -> Callable[[str], Any]:
+def loader(
+    room: str, homes: Mapping[str, str], extra: str = "torch", modules: Collection[str] = ()
+) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` that imports each name from its home when it is asked for.
 
     Parameters
@@ -20,6 +22,8 @@ def loader(room: str, homes: Mapping[str, str], extra: str = "torch") -> Callabl
         Public name to the module that defines it: of the room, or a full path (``"plogp.estimate.attention"``).
     extra : str
         The extra that these names need; named in the error when one of its packages is missing.
+    modules : collection of str
+        Modules of the room that are public under their own names (``pl.text.scores``).
 
     Raises
     ------
@@ -35,15 +39,15 @@ def loader(room: str, homes: Mapping[str, str], extra: str = "torch") -> Callabl
     """
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in homes and name not in modules:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        home = homes[name]
+        home = homes.get(name, name)
         try:
             module = import_module(home if home.startswith("plogp.") else f"{room}.{home}")
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("plogp"):
                 raise
             raise ImportError(f"plogp[{extra}] is needed for {room}.{name}: pip install 'plogp[{extra}]'") from error
-        return getattr(module, name)
+        return module if name in modules else getattr(module, name)
 
     return get

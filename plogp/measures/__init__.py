@@ -18,6 +18,7 @@ from plogp.measures.association import (
     rajski_distance,
     variation_of_information,
 )
+from plogp.measures.bernoulli import bernoulli_kl, bernoulli_kl_inverse
 from plogp.measures.bottleneck import information_bottleneck
 from plogp.measures.bregman import Bregman
 from plogp.measures.capacity import CapacityPoint, channel_capacity
@@ -87,6 +88,8 @@ __all__ = [
     "ReconstructionReport",
     "SemanticChannel",
     "UniversalPrior",
+    "bernoulli_kl",
+    "bernoulli_kl_inverse",
     "bit_tape_machine",
     "boltzmann_truth",
     "bounds",

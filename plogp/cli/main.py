@@ -22,12 +22,27 @@ __all__ = ["BAD_INPUT", "BUG", "FOUND", "INTERRUPTED", "main"]
 FOUND, BAD_INPUT, BUG, INTERRUPTED = 1, 2, 70, 130
 CLOSED_PIPE = 141
 
-COMMANDS = ("report", "measure", "papers", "reproduce", "cite", "demo")
+COMMANDS = (
+    "report",
+    "trace",
+    "generate",
+    "compare-samplers",
+    "compress",
+    "decompress",
+    "measure",
+    "papers",
+    "reproduce",
+    "cite",
+    "demo",
+)
 
-DESCRIPTION = "Information theory for machine learning: what your table carries, what drifted, and what papers claim."
+DESCRIPTION = (
+    "Information theory for machine learning: what a table or a text carries, what drifted, and what papers claim."
+)
 EPILOG = """examples:
   plogp report data.csv --target label      what each column says about the label
   plogp report before.parquet after.parquet what drifted, and is it more than noise
+  plogp report essay.txt                    how predictable a text is, and whether a machine wrote it
   plogp measure JS --p "0.5 0.5" --q "0.9 0.1" --base 2
   plogp demo                                a report on real data, to see what it is
 
@@ -58,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"plogp {plogp.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     for name in COMMANDS:
-        import_module(f"plogp.cli.{name}").add(commands)
+        import_module(f"plogp.cli.{name.replace('-', '_')}").add(commands)
     return parser
 
 

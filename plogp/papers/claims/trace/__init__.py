@@ -1,0 +1,1 @@
+"""Claims of the papers on what a sequence model knows, token by token."""

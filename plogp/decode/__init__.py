@@ -15,13 +15,22 @@ if _TYPE_CHECKING:
     from plogp.decode.budget import BudgetedEntropy
     from plogp.decode.comparison import SamplerComparison, SamplerRow, compare_samplers
     from plogp.decode.contrast import CAD, USCD, AdaCAD, Contrast, SecondStream, lame_prompt
-    from plogp.decode.difficulty import DifficultyRouter, Strategy
+    from plogp.decode.controllers import Decoding
+    from plogp.decode.difficulty import DifficultyRouter, Strategy, u_shape
     from plogp.decode.draft import DraftHead, DraftLoss, attention_entropy, prune_tokens, select_mid_features
     from plogp.decode.generation import Generation, generate
     from plogp.decode.lookahead import LookaheadRerank, learn_entropy_threshold
-    from plogp.decode.masked_diffusion import HFMaskedPredictor, MaskedDiffusionDecoder, pass_at_k, unmask_cost
+    from plogp.decode.masked_diffusion import (
+        HFMaskedPredictor,
+        JointMaskedPredictor,
+        MarkovMaskedPredictor,
+        MaskedDiffusionDecoder,
+        pass_at_k,
+        plan_law,
+        unmask_cost,
+    )
     from plogp.decode.mirostat import Mirostat, MirostatV2
-    from plogp.decode.path_beam import PathBeam
+    from plogp.decode.path_beam import Path, PathBeam
     from plogp.decode.sampler import SAMPLERS, Pipeline, Sampler, Temperature, get_sampler
     from plogp.decode.speculative import SpeculativeDecoder, Tree, accept
     from plogp.decode.style import NGramPrior, StyleReport, StyleRow, style_report
@@ -36,6 +45,7 @@ _HOMES = {
     "BudgetedEntropy": "budget",
     "CAD": "contrast",
     "Contrast": "contrast",
+    "Decoding": "controllers",
     "DifficultyRouter": "difficulty",
     "DraftHead": "draft",
     "DraftLoss": "draft",
@@ -44,12 +54,15 @@ _HOMES = {
     "Eta": "truncation",
     "Generation": "generation",
     "HFMaskedPredictor": "masked_diffusion",
+    "JointMaskedPredictor": "masked_diffusion",
     "LookaheadRerank": "lookahead",
+    "MarkovMaskedPredictor": "masked_diffusion",
     "MaskedDiffusionDecoder": "masked_diffusion",
     "MinP": "truncation",
     "Mirostat": "mirostat",
     "MirostatV2": "mirostat",
     "NGramPrior": "style",
+    "Path": "path_beam",
     "PathBeam": "path_beam",
     "Pipeline": "sampler",
     "SAMPLERS": "sampler",
@@ -78,9 +91,11 @@ _HOMES = {
     "lame_prompt": "contrast",
     "learn_entropy_threshold": "lookahead",
     "pass_at_k": "masked_diffusion",
+    "plan_law": "masked_diffusion",
     "prune_tokens": "draft",
     "select_mid_features": "draft",
     "style_report": "style",
+    "u_shape": "difficulty",
     "unmask_cost": "masked_diffusion",
 }
 
@@ -91,6 +106,7 @@ __all__ = [
     "AdaCAD",
     "BudgetedEntropy",
     "Contrast",
+    "Decoding",
     "DifficultyRouter",
     "DraftHead",
     "DraftLoss",
@@ -99,12 +115,15 @@ __all__ = [
     "Eta",
     "Generation",
     "HFMaskedPredictor",
+    "JointMaskedPredictor",
     "LookaheadRerank",
+    "MarkovMaskedPredictor",
     "MaskedDiffusionDecoder",
     "MinP",
     "Mirostat",
     "MirostatV2",
     "NGramPrior",
+    "Path",
     "PathBeam",
     "Pipeline",
     "Sampler",
@@ -131,9 +150,11 @@ __all__ = [
     "lame_prompt",
     "learn_entropy_threshold",
     "pass_at_k",
+    "plan_law",
     "prune_tokens",
     "select_mid_features",
     "style_report",
+    "u_shape",
     "unmask_cost",
 ]
 

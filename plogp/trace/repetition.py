@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ class Repeat(NamedTuple):
     second: tuple[int, int]
 
 
-def distinct_ngrams(sequences: Iterable[Sequence[int]], n: int) -> float:
+def distinct_ngrams(sequences: Iterable[Sequence[int] | npt.NDArray[Any]], n: int) -> float:
     r"""Distinct-n: the share of the n-grams of all sequences together that are the first of their kind.
 
     .. math:: \mathrm{distinct}_n = \frac{\#\{\text{different } n\text{-grams}\}}{\#\{n\text{-grams}\}}

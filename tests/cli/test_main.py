@@ -40,7 +40,7 @@ def test_version_and_help(capsys):
     ("argv", "words"),
     [
         (["reprot"], "did you mean `plogp report`?"),
-        (["zzz"], "commands: report, measure"),
+        (["zzz"], "commands: report, trace"),
         (["report"], "the following arguments are required: INPUT"),
         (["report", "a.csv", "--targt", "y"], "did you mean --target?"),
         (["report", "a.csv", "b.csv", "c.csv"], "unrecognized arguments: c.csv"),

@@ -4,6 +4,8 @@ The paper: squared distances of doubly centred log-likelihood vectors are twice 
 that a thousand models lie on one map at the cost of one pass each, and a benchmark's mean can be read off it.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 import plogp as pl
@@ -21,7 +23,7 @@ def _logliks(models: list, texts: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def _exact(p: object, q: object, length: int) -> float:
+def _exact(p: pl.trace.MarkovLM, q: pl.trace.MarkovLM, length: int) -> float:
     """KL of two stationary chains over texts of some length, by the chain rule."""
     return float(pl.divergence("kl")(p.initial, q.initial)) + (length - 1) * p.kl_rate(q)
 

@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, and write what they print to docs/speed.md.
 
-    python benchmarks/run.py [NAME ...]      # bench_<NAME>.py; all by default
+    python benchmarks/run.py [NAME ...]      # bench_<NAME>.py; all by default; named ones replace their sections
 
 Each is a script of its own that compares with named peers side by side in one process and prints ratios.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,23 +36,27 @@ def main(names: list[str]) -> int:
     """Run the scripts; 1 if one of them failed."""
     scripts = sorted(HERE.glob("bench_*.py"))
     chosen = [s for s in scripts if not names or s.stem.removeprefix("bench_") in names]
-    sections, failed = [], 0
+    found, failed = {}, 0
     for script in chosen:
         print(f"== {script.stem}", flush=True)
         done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
         print(done.stdout + done.stderr, flush=True)
         failed |= done.returncode != 0
         title = (script.read_text().split('"""')[1]).strip().splitlines()[0].rstrip(".")
-        sections.append(f"## {title}\n\n`python benchmarks/{script.name}`\n\n```text\n{done.stdout.rstrip()}\n```\n")
+        found[f"## {title}"] = f"\n\n`python benchmarks/{script.name}`\n\n```text\n{done.stdout.rstrip()}\n```\n\n"
+    page = HERE.parent / "docs" / "speed.md"
+    _, *old = re.split(r"^(## .*)$", page.read_text() if page.exists() else "", flags=re.MULTILINE)
+    kept = dict(zip(old[::2], old[1::2]))
     if not names:
-        intro = (
-            "# Speed\n\nWhat `make bench` printed: each comparison ran side by side in one process, the same answer "
-            f"checked first. Prefer the ratios to the seconds.\n\n{environment()}.\n\n"
-        )
-        page = HERE.parent / "docs" / "speed.md"
         # What takes minutes and gigabytes is run by hand (large_table.py) and kept.
-        kept = page.read_text().partition(BY_HAND) if page.exists() else ("", "", "")
-        page.write_text(intro + "\n".join(sections) + ("\n" + kept[1] + kept[2] if kept[1] else ""))
+        kept = {BY_HAND: kept[BY_HAND]} if BY_HAND in kept else {}
+    by_hand = {BY_HAND: kept.pop(BY_HAND)} if BY_HAND in kept else {}
+    sections = "".join(title + text for title, text in (kept | found | by_hand).items())
+    intro = (
+        "# Speed\n\nWhat `make bench` printed: each comparison ran side by side in one process, the same answer "
+        f"checked first. Prefer the ratios to the seconds.\n\n{environment()}.\n\n"
+    )
+    page.write_text(intro + sections.rstrip() + "\n")
     return int(failed)
 
 

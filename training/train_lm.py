@@ -129,7 +129,10 @@ def write(model: torch.nn.Module, weights: dict[str, torch.Tensor], tokenizer: T
     shutil.rmtree(new, ignore_errors=True)
     half = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in weights.items() if k != "lm_head.weight"}
     model.save_pretrained(new, state_dict=half)
-    config = json.loads((new / "config.json").read_text()) | {"dtype": "float32", "use_cache": True}  # stored in half of it
+    config = json.loads((new / "config.json").read_text()) | {
+        "dtype": "float32",
+        "use_cache": True,
+    }  # stored in half of it
     (new / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

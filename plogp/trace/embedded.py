@@ -19,7 +19,9 @@ EMBEDDED = Path(__file__).with_name("weights") / "lm"
 def _loaded(device: str, dtype: Any) -> HFPredictor:
     from plogp.trace.huggingface import load_model
 
-    return load_model(EMBEDDED, device=device, dtype=dtype)
+    found = load_model(EMBEDDED, device=device, dtype=dtype)
+    found.name = "plogp's embedded model"  # not the folder, which differs from machine to machine
+    return found
 
 
 def embedded_model(device: Any = "cpu", dtype: Any = None) -> HFPredictor:
@@ -28,8 +30,8 @@ def embedded_model(device: Any = "cpu", dtype: Any = None) -> HFPredictor:
     A small LLaMA over bytes and byte pairs: every text is made of its tokens. It was trained on English books,
     technical documentation and program source that are free to use; the model card beside the weights names them, and
     says how well it predicts what. It stands for a language model where none is at hand: on English prose it needs
-    fewer bits per byte than gzip, zstd and xz, and far more than a model a thousand times its size. The same object is
-    returned by each call with the same arguments, so do not train it.
+    1.6 to 1.9 bits per byte where xz needs 2.4 to 2.8, and far more than a model a thousand times its size would. The
+    same object is returned by each call with the same arguments, so do not train it.
 
     Parameters
     ----------

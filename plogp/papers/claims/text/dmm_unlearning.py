@@ -136,36 +136,58 @@ def comes_close_to_retraining_on_digits(seed: int = 0) -> Result:
         """What the outputs of each network are above the mean of ten oracles."""
         return trained(v) - oracles(v).view(len(v), n, 10)[:, :10].mean(1).repeat(1, n)
 
-    options: dict[str, Any] = {"epochs": 300, "lr": 0.01, "batch_size": 96, "decay": 0.99, "rng": seed}
-    matching = pl.text.unlearning.DatamodelMatching
+    def matched(attribution: Any, **options: Any) -> _Many:
+        found = pl.text.unlearning.DatamodelMatching(attribution, trained, rng=seed, **options).fit(forget, retain)
+        return found.model_
+
+    until_it_converges: dict[str, Any] = {"epochs": 300, "lr": 0.01, "batch_size": 96, "decay": 0.99}
+    effects = (effect[:f], effect[f:])
     groups = {
-        "oracle matching": matching(upper, trained, **options).fit(forget, retain).model_,
-        "matching": matching((effect[:f], effect[f:]), trained, **options).fit(forget, retain).model_,
-        "ascent": _train(trained, forget, y[:f], None, 20, -1.0),
+        "oracle matching": matched(upper, **until_it_converges),
+        "matching": matched(effects, **until_it_converges),
         "nothing": trained,
+        "oracle matching, published steps": matched(upper),
+        "matching, published steps": matched(effects),
+        "retrained again": _train(_Many(n, 1000 * seed + 4), retain, y[f:]),
     }
+    ascents = {steps: _train(trained, forget, y[:f], None, steps, -1.0) for steps in (10, 20, 30, 40)}
 
-    def margins(nets: _Many) -> np.ndarray:
+    def margins(nets: _Many, part: slice) -> np.ndarray:
         with torch.no_grad():
-            return pl.text.unlearning.margins(nets(forget).view(f, n, 10).transpose(0, 1), y[:f])
+            return pl.text.unlearning.margins(nets(x[part]).view(len(x[part]), n, 10).transpose(0, 1), y[part])
 
-    reference = margins(oracles)
-    klom = {name: float(pl.text.unlearning.klom(margins(nets), reference).mean()) for name, nets in groups.items()}
-    other = margins(_train(_Many(n, 1000 * seed + 4), retain, y[f:]))
-    passed = klom["oracle matching"] <= klom["matching"] < min(klom["ascent"], klom["nothing"])
+    def distance(nets: _Many, part: slice) -> float:
+        return float(pl.text.unlearning.klom(margins(nets, part), margins(oracles, part)).mean())
+
+    forgotten, retained = slice(f), slice(f, None)
+    by_steps = {steps: (distance(nets, forgotten), distance(nets, retained)) for steps, nets in ascents.items()}
+    groups["ascent"] = ascents[20]
+    klom = {name: distance(nets, forgotten) for name, nets in groups.items()}
+    kept = {name: distance(nets, retained) for name, nets in groups.items()}
+    whole = klom["matching"] + kept["matching"] < min(sum(pair) for pair in by_steps.values())
+    passed = whole and klom["oracle matching"] <= klom["matching"] < min(klom["ascent"], klom["nothing"])
+    best = min(by_steps.values())
     return Result(
         klom["matching"],
         {"from": klom["oracle matching"], "below": min(klom["ascent"], klom["nothing"])},
-        "mean KLoM on the forget set: oracle matching <= datamodel matching < ascent and < no unlearning",
+        "mean KLoM on the forget set: oracle matching <= datamodel matching < ascent (20 steps) and < no unlearning; "
+        "with that on retained data added, below ascent wherever it is stopped",
         passed,
         baseline={name: klom[name] for name in ("oracle matching", "ascent", "nothing")},
         unit="nats",
         details={
-            "retrained again": float(pl.text.unlearning.klom(other, reference).mean()),
-            "median margin": {name: float(np.median(margins(nets))) for name, nets in groups.items()},
-            "median margin of the retrained": float(np.median(reference)),
+            "retrained again": klom["retrained again"],
+            "ascent by steps, on the forget set and on retained data": by_steps,
+            "on retained data": kept,
+            "median margin": {name: float(np.median(margins(nets, forgotten))) for name, nets in groups.items()},
+            "median margin of the retrained": float(np.median(margins(oracles, forgotten))),
         },
         reproduced=passed,
         note="240 digits, 24 of them with wrong labels; datamodels by ridge on 150 networks. Matching is run until it "
-        "converges: with half the epochs, at a third of the rate, oracle matching itself stood at 7.3, ascent at 6.6.",
+        "converges. With the published steps (5 epochs at 0.0005) these networks hardly move, and the order does not "
+        f"hold: oracle matching {klom['oracle matching, published steps']:.1f}, matching "
+        f"{klom['matching, published steps']:.1f}, nothing {klom['nothing']:.1f}, ascent {klom['ascent']:.1f}. "
+        "Stopped where it is nearest to the retrained, which nobody knows who has not retrained, ascent comes to "
+        f"{best[0]:.1f} on the forget set alone, against {klom['matching']:.1f} by matching, and is at {best[1]:.1f} "
+        f"on retained data, against {kept['matching']:.1f}. A second retraining is at {klom['retrained again']:.1f}.",
     )

@@ -78,8 +78,12 @@ def _embed(items: list) -> np.ndarray:
 
 @cache
 def _evolved(seed: int) -> dict[str, list[float]]:
-    """Return novelty and diversity of 10 evolutions that keep the farthest children, and of 10 that keep any."""
-    names = ("novelty, farthest", "novelty, any", "diversity, farthest", "diversity, any", "diversity, seeds")
+    """Return novelty and diversity of 10 evolutions that keep the farthest children, and of 10 that keep any.
+
+    "spread" is the diversity of the very problems whose novelty is taken.
+    """
+    names = [f"{what}, {how}" for what in ("novelty", "spread", "diversity") for how in ("farthest", "any")]
+    names.append("diversity, seeds")
     table: dict[str, list[float]] = {name: [] for name in names}
     failed = 0
     for s in range(10):
@@ -93,24 +97,25 @@ def _evolved(seed: int) -> dict[str, list[float]]:
             failed += sum(not _check(item) for item in found.items)
             new = found.embeddings[len(seeds) :][:120]
             table[f"novelty, {name}"].append(pl.text.novelty(new, old, sphere=True).value)
+            table[f"spread, {name}"].append(pl.text.diversity(new, sphere=True).value)
             size = min(len(new), len(old))
             table[f"diversity, {name}"].append(pl.text.diversity(new[-size:], sphere=True).value)
         table["diversity, seeds"].append(pl.text.diversity(old[:size], sphere=True).value)
     return table | {"failed": [float(failed)]}
 
 
-def _gain(table: dict[str, list[float]], better: str, worse: str) -> tuple[float, float]:
-    """Return the mean paired difference and how many standard errors it is from 0."""
+def _gain(table: dict[str, list[float]], better: str, worse: str) -> tuple[float, float, int]:
+    """Return the mean paired difference, how many standard errors it is from 0, and how often it is positive."""
     gain = np.subtract(table[better], table[worse])
-    return float(gain.mean()), float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain))))
+    return float(gain.mean()), float(gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain)))), int((gain > 0).sum())
 
 
 @claim(SLUG, kind="directional")
 def keeping_the_farthest_raises_diversity(seed: int = 0) -> Result:
     """Evolution that keeps the farthest children is more diverse than one that keeps any, and than the seeds."""
     table = _evolved(seed)
-    gain, clear = _gain(table, "diversity, farthest", "diversity, any")
-    over, clearly = _gain(table, "diversity, farthest", "diversity, seeds")
+    gain, clear, often = _gain(table, "diversity, farthest", "diversity, any")
+    over, clearly, always = _gain(table, "diversity, farthest", "diversity, seeds")
     return Result(
         {"gain": gain, "gain over the seeds": over, "items that fail": table["failed"][0]},
         {"gain": 0.0, "gain over the seeds": 0.0, "items that fail": 0.0},
@@ -118,7 +123,7 @@ def keeping_the_farthest_raises_diversity(seed: int = 0) -> Result:
         clear > 2 and clearly > 2 and table["failed"][0] == 0,
         baseline={name: float(np.mean(values)) for name, values in table.items() if name.startswith("div")},
         unit="nats",
-        details=table | {"in standard errors": [clear, clearly]},
+        details=table | {"in standard errors": [clear, clearly], "positive, of 10": [often, always]},
     )
 
 
@@ -126,7 +131,8 @@ def keeping_the_farthest_raises_diversity(seed: int = 0) -> Result:
 def keeping_the_farthest_raises_novelty(seed: int = 0) -> Result:
     """Evolution that keeps the farthest children is more novel than one that keeps any."""
     table = _evolved(seed)
-    gain, clear = _gain(table, "novelty, farthest", "novelty, any")
+    gain, clear, often = _gain(table, "novelty, farthest", "novelty, any")
+    spread = _gain(table, "spread, farthest", "spread, any")[0]
     passed = clear > 2
     return Result(
         gain,
@@ -135,13 +141,15 @@ def keeping_the_farthest_raises_novelty(seed: int = 0) -> Result:
         passed,
         baseline={name: float(np.mean(values)) for name, values in table.items() if name.startswith("nov")},
         unit="nats",
-        details=table | {"in standard errors": [clear]},
+        details=table | {"in standard errors": [clear], "positive, of 10": often},
         reproduced=passed,
         note=""
         if passed
         else (
-            f"The gain is {gain:.3f} nats, {clear:.1f} standard errors: the divergence from some fifty seeds by 4th "
-            "neighbours is noisy, and any evolution leaves the seeds here."
+            f"The gain is {gain:.3f} nats, {clear:.1f} standard errors, and positive in {often} of 10 seeds, where a "
+            "first criterion asked for every seed. A divergence is cross-entropy less entropy: the farthest children "
+            f"do lie farther from the old problems, by {gain + spread:.2f} nats of cross-entropy, but are also spread "
+            f"wider, by {spread:.2f} nats of entropy, which takes the gain away. And any evolution leaves the seeds."
         ),
     )
 

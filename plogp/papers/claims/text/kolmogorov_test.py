@@ -77,5 +77,7 @@ def programs_beat_gzip_where_there_are_programs(seed: int = 0) -> Result:
         max(drawn) < 0.6 and max(found) < 1 and min(natural) > -0.01,
         baseline={"gzip": 1.0},
         details={"rate over gzip's of all sequences in one stream": joint},
-        note="gzip a sequence, as the paper's precision has it; one stream of all sequences is a harder baseline.",
+        note="The criterion set at first, a compression rate below 0.6 of gzip's with all sequences in one stream, is "
+        f"{'met' if max(joint) < 0.6 else 'not met'}: {min(joint):.2f} to {max(joint):.2f}. Judged is the paper's "
+        "precision, gzip a sequence, which pays gzip's header and its first repetitions every time.",
     )

@@ -22,7 +22,8 @@ METHODS = (
 
 def _world(rng: Any, texts: int = 60) -> tuple[Any, dict[str, Any], Any]:
     """Human law Q; a bigram model M that has overfitted 60 texts of it; traces by M of both tasks."""
-    Q = MarkovLM.random(40, rng=rng)
+    # As sharp as this, the simpler scores are well below an area of 1, and the ratio has something to be better than.
+    Q = MarkovLM.random(40, 2.0, rng=rng)
     members, others, human, corpus = (Q.sample(n, 60, rng=rng) for n in (60, texts, texts, 400))
     M = NGramLM(2, 40, "add", 0.05).fit(members)
     f = pl.text.TokenFrequency.fit(corpus, 40).probability
@@ -65,21 +66,20 @@ def the_likelihood_ratio_is_best(seed: int = 0) -> Result:
         areas = {
             name: pl.text.evaluate_scores(
                 np.concatenate([_score(name, t) for t in (machine, human)]), [1] * 120 + [0] * 120
-            ).auc
+            ).auc.value
             for name in METHODS
             if name != "neighbourhood"
         }
         best = areas.pop("likelihood_ratio")
-        first.append(best.value)
+        first.append(best)
         for name, area in areas.items():
-            error = float(np.hypot(area.se or 0.0, best.se or 0.0))
-            excess[name] = max(excess.get(name, -1.0), area.value - best.value - 2 * error)
+            excess[name] = max(excess.get(name, -1.0), area - best)
     worst = max(excess.values())
     return Result(
-        {"AUC above that of the ratio less 2 s.e., largest": worst, "AUC of the ratio": first},
+        {"AUC above that of the ratio, largest": worst, "AUC of the ratio": first},
         {"AUC above that of the ratio": 0.0},
-        "no score exceeds the likelihood ratio by more than 2 standard errors, 3/3 seeds",
-        worst <= 0,
+        "no score has as large an area as the likelihood ratio, 3/3 seeds",
+        worst < 0,
         details={"by score": excess},
     )
 
@@ -92,7 +92,7 @@ def _score(name: str, t: Any) -> Any:
 @claim(SLUG, kind="directional")
 def what_is_good_at_one_task_is_good_at_the_other(seed: int = 0) -> Result:
     """12 scores on both tasks: their AUCs are correlated in rank, and the likelihood ratio comes first in both."""
-    correlations, firsts, strictly, tables = [], [], [], []
+    correlations, firsts, tables = [], [], []
     for s in range(3):
         M, tasks, _ = _world(np.random.default_rng(100 * seed + s))
         options: dict[str, Any] = {
@@ -102,19 +102,15 @@ def what_is_good_at_one_task_is_good_at_the_other(seed: int = 0) -> Result:
         }
         table = pl.text.mint(tasks, METHODS, options=options, n_resamples=50)
         correlations.append(table.spearman.value)
-        strictly.append(all(table.best(task) == "likelihood_ratio" for task in tasks))
-        # Several scores come near an area of 1, where 60 texts a kind do not tell first from second.
-        ratio = table.auc["likelihood_ratio"]
-        best = {task: table.auc[table.best(task)][task] for task in tasks}
-        firsts.append(all(b.value - ratio[t].value <= 2 * (ratio[t].se or 0.0) for t, b in best.items()))
+        firsts.append(all(table.best(task) == "likelihood_ratio" for task in tasks))
         tables.append({name: {task: a.value for task, a in row.items()} for name, row in table.auc.items()})
     mean = {n: {t: float(np.mean([row[n][t] for row in tables])) for t in tables[0][n]} for n in METHODS}
     return Result(
         {"Spearman, by seed": correlations, "likelihood ratio first in both, seeds": sum(firsts)},
         {"Spearman": 0.6, "likelihood ratio first in both, seeds": 3},
-        "Spearman > 0.6 and the likelihood ratio within 2 standard errors of the first on both tasks, 3/3 seeds",
+        "Spearman > 0.6 and the likelihood ratio first on both tasks, 3/3 seeds",
         min(correlations) > 0.6 and all(firsts),
-        details={"AUC, mean over seeds": mean, "seeds in which it is strictly first in both": sum(strictly)},
+        details={"AUC, mean over seeds": mean},
         series={
             "x": [mean[n]["membership"] for n in METHODS],
             "curves": {"AUC of detection": [mean[n]["detection"] for n in METHODS]},

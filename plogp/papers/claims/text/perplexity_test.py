@@ -84,9 +84,11 @@ def errors_of_the_second_kind_vanish_with_length(seed: int = 0) -> Result:
             "xlabel": "tokens",
             "ylabel": "share missed at level 0.05",
         },
-        note="The test sees only texts whose cross-entropy differs from the model's entropy along them: of a chain "
-        f"with perturbed logits it misses {blind:.0%} at 800 tokens. A first criterion, below 0.05 at 200 tokens in "
-        "each seed, did not hold in every run (0.03 to 0.05 on average); it was replaced by one at 400.",
+        note="The criterion set at first was below 0.05 at 200 tokens. Here the share missed there is "
+        f"{mean[3]:.3f} on average and {', '.join(f'{row[3]:.3f}' for row in missed)} by seed: "
+        f"{'met' if max(row[3] for row in missed) < 0.05 else 'not met'} in each seed (over other chains it is near "
+        "0.05, on either side), so what is judged is 400 tokens. The test sees only texts whose cross-entropy differs "
+        f"from the model's entropy along them: of a chain with perturbed logits it misses {blind:.0%} at 800 tokens.",
     )
 
 

@@ -78,13 +78,13 @@ def memory_lowers_bits_per_character(seed: int = 0) -> Result:
         text = "".join(test).encode()
         bits["gzip"] = 8 * len(gzip.compress(text, 9)) / len(text)
         found.append(bits)
-    order = ["with memory", "without", "5-gram", "1-gram"]
-    ordered = [all(b[x] < b[y] for x, y in itertools.pairwise(order)) for b in found]
+    names = ["with memory", "without", "5-gram", "1-gram"]
+    ordered = [all(b[x] < b[y] for x, y in itertools.pairwise(names)) for b in found]
     better = [late > early for early, late in valid]
-    mean = {name: float(np.mean([b[name] for b in found])) for name in [*order, "gzip"]}
+    mean = {name: float(np.mean([b[name] for b in found])) for name in [*names, "gzip"]}
     return Result(
         mean,
-        order,
+        names,
         "increasing in that order in 3/3 seeds, and samples better formed after training than early in it",
         all(ordered) and all(better),
         unit="bits",

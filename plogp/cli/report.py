@@ -21,19 +21,23 @@ def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "report",
-        help="what a table or an array carries, or how two differ",
+        help="what a table, a text or an array carries, or how two differ",
         description="Report what a table carries (one input), or what drifted from a reference to a current table "
-        "(two inputs); how the rows of an array lie, or what two arrays share and how they differ. In the terminal, as "
-        "report.html and as report.json.",
+        "(two inputs); how predictable a text is, what stands out in it and whether a machine wrote it; how the rows "
+        "of an array lie, or what two arrays share and how they differ. In the terminal, as report.html and as "
+        "report.json.",
     )
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a table (CSV, TSV, Parquet, JSON lines, DuckDB file, engine URL) or an array (.npy, .npz#key, "
-        ".safetensors#key)",
+        help="a table (CSV, TSV, Parquet, JSON lines, DuckDB file, engine URL), a text (.txt, .md, .jsonl) or an array "
+        "(.npy, .npz#key, .safetensors#key)",
     )
     parser.add_argument(
-        "other", metavar="OTHER", nargs="?", help="the current table, INPUT the reference; or a second array"
+        "other",
+        metavar="OTHER",
+        nargs="?",
+        help="the current table, INPUT the reference; a second text; or a second array",
     )
     parser.add_argument("--target", metavar="COLUMN", help="add what each column says about this one")
     parser.add_argument("--divergence", default="js", metavar="NAME", help="what sorts the drift (default: js)")
@@ -45,6 +49,11 @@ def add(commands: Any) -> None:
         "--as", dest="kinds", action="append", metavar="NAME=KIND", help="how to read a column: postcode=categorical"
     )
     parser.add_argument("--pairs", action="store_true", help="dependence of all pairs also when there are two tables")
+    parser.add_argument(
+        "--model", metavar="NAME", help="the language model that reads a text (default: the embedded one)"
+    )
+    parser.add_argument("--text-field", metavar="FIELD", help="the field of JSON lines that holds the text")
+    parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument("--out", default=DEFAULT_OUT, metavar="DIR", help=f"where to write (default: {DEFAULT_OUT})")
     parser.add_argument("--json", action="store_true", help="print the JSON document instead of the summary")
     parser.add_argument(
@@ -60,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--fail-on drift needs two inputs, a reference and a current one")
     if args.fail_on == "leak" and args.target is None:
         raise ValueError("--fail-on leak needs --target")
+    if args.device != "cpu":
+        from plogp.cli.trace import check_device
+
+        check_device(args.device)
     return deliver(
         args.input,
         args.other,
@@ -72,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
         columns=_columns(args.columns),
         kinds=_kinds(args.kinds),
         pairs=True if args.pairs else None,
+        model=args.model,
+        text_field=args.text_field,
+        device=args.device,
         seed=args.seed,
     )
 
@@ -131,6 +147,8 @@ def deliver(
     if fail_on == "drift" and made.drift is not None and made.drift.drifted:
         return FOUND
     if fail_on == "drift" and any(c.kind == "divergence" and c.found for c in made.comparisons):
+        return FOUND
+    if fail_on == "drift" and any(c.found for c in made.text_comparisons):
         return FOUND
     if fail_on == "leak" and made.relation is not None and any(r.leak for r in made.relation.rows):
         return FOUND

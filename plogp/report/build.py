@@ -16,7 +16,10 @@ from plogp.report.arrays import NamedArray, is_array, open_array
 from plogp.report.comparisons import Comparison, difference, shared_information
 from plogp.report.document import Input, document, fingerprint, to_text
 from plogp.report.files import write_all
+from plogp.report.readings import Reading, read, reader, trace_text
 from plogp.report.representations import Geometry, describe
+from plogp.report.text_comparison import TextComparison, compare_texts
+from plogp.report.texts import NamedText, is_text, open_text
 from plogp.tables.frames import Frame
 from plogp.tables.results import Drift, Profile, Relation
 
@@ -30,12 +33,13 @@ UNIT_OF_BASE: Mapping[str, str] = {"e": "nats", "2": "bits", "10": "bans"}
 
 #: Suffixes of inputs that are not tables, and what each kind is called.
 NOT_TABLES = {
-    **dict.fromkeys((".txt", ".md", ".rst", ".html", ".tex"), "text"),
+    **dict.fromkeys((".html", ".htm", ".pdf", ".docx", ".odt", ".epub"), "a document with markup"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), "pickled objects"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheets"),
 }
 READABLE = (
-    "tables (CSV, TSV, Parquet, JSON lines, a DuckDB file, an engine's URL) and arrays (.npy, .npz, .safetensors)"
+    "tables (CSV, TSV, Parquet, JSON lines, a DuckDB file, an engine's URL), texts (.txt, .md, .rst, .tex, .jsonl) and "
+    "arrays (.npy, .npz, .safetensors)"
 )
 
 
@@ -55,8 +59,12 @@ class Report:
         How the rows of each array lie.
     comparisons : list of Comparison
         What two arrays share, or how they differ.
+    texts : list of Reading
+        What a language model knows about each text.
+    text_comparisons : list of TextComparison
+        How two texts differ.
     inputs : list of Input
-        The tables that were read.
+        What was read.
     unit : str
         "nats", "bits" or "bans".
     seed : int
@@ -71,12 +79,14 @@ class Report:
     profile: Profile | None = None
     arrays: list[Geometry] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    texts: list[Reading] = field(default_factory=list)
+    text_comparisons: list[TextComparison] = field(default_factory=list)
     unit: str = "nats"
     seed: int = 0
     interrupted: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-    def add(self, part: Drift | Relation | Profile | Geometry | Comparison) -> None:
+    def add(self, part: Drift | Relation | Profile | Geometry | Comparison | Reading | TextComparison) -> None:
         """Put a finished part in its place."""
         if isinstance(part, Drift):
             self.drift = part
@@ -84,6 +94,10 @@ class Report:
             self.arrays.append(part)
         elif isinstance(part, Comparison):
             self.comparisons.append(part)
+        elif isinstance(part, Reading):
+            self.texts.append(part)
+        elif isinstance(part, TextComparison):
+            self.text_comparisons.append(part)
         elif isinstance(part, Relation):
             self.relation = part
         else:
@@ -93,7 +107,8 @@ class Report:
     @property
     def done(self) -> list[Frame]:
         """The parts that are there, in the order of the page, which is the order in which they are made."""
-        parts = (self.drift, self.relation, self.profile, *self.comparisons, *self.arrays)
+        tables = (self.drift, self.relation, self.profile)
+        parts = (*tables, *self.comparisons, *self.arrays, *self.text_comparisons, *self.texts)
         return [p for p in parts if p is not None]
 
     @cached_property
@@ -106,6 +121,8 @@ class Report:
             self.profile,
             self.arrays,
             self.comparisons,
+            self.texts,
+            self.text_comparisons,
             unit=self.unit,
             seed=self.seed,
             interrupted=self.interrupted,
@@ -163,18 +180,22 @@ def report(
     columns: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     pairs: bool | None = None,
+    model: str | None = None,
+    text_field: str | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> Report:
-    """Report what a table or an array carries, or how two of them differ or depend on each other.
+    """Report what a table, a text or an array carries, or how two of them differ or depend on each other.
 
     Parameters
     ----------
     input : path, URL, data frame, relation, mapping, array or tensor
         The table, or the reference where there are two; whatever `plogp.tables.open_table` opens. Or an array of
-        rows: ``.npy``, ``.npz``, ``.safetensors``, a NumPy array, a PyTorch tensor.
+        rows: ``.npy``, ``.npz``, ``.safetensors``, a NumPy array, a PyTorch tensor. Or a text: ``.txt``, ``.md``,
+        ``.rst``, ``.tex``, JSON lines with a field of text, or a list of strings.
     other : same, optional
-        The current table; or a second array. Arrays with equally many rows: the information between them; with
-        equally many columns: how they differ.
+        The current table; a second text; or a second array. Arrays with equally many rows: the information between
+        them; with equally many columns: how they differ.
     target : str, optional
         A column of the first table: the information that each other column has about it is added.
     divergence : str or Divergence
@@ -187,6 +208,12 @@ def report(
         Kinds of columns that the type rule gets wrong, such as ``{"postcode": "categorical"}``.
     pairs : bool, optional
         Whether to add the dependence of every pair of columns; by default only for a single table.
+    model : str, optional
+        The language model that reads a text: a folder, or a name on the hub; by default the embedded one.
+    text_field : str, optional
+        The field of JSON lines that holds the text.
+    device : str
+        Where the model runs: "cpu", "cuda".
     seed : int
         Seed of all randomness.
 
@@ -198,7 +225,7 @@ def report(
     Raises
     ------
     UnsupportedInputError
-        For text and other inputs that are neither tables nor arrays.
+        For inputs that are neither tables nor texts nor arrays.
     ValueError
         For a table that cannot be read or a column that does not exist.
 
@@ -218,6 +245,9 @@ def report(
         columns=columns,
         kinds=kinds,
         pairs=pairs,
+        model=model,
+        text_field=text_field,
+        device=device,
         seed=seed,
     )
     return finished
@@ -233,6 +263,9 @@ def parts(
     columns: Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
     pairs: bool | None = None,
+    model: str | None = None,
+    text_field: str | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> Iterator[Report]:
     """Build the same report as `report` step by step, yielding it after each finished part.
@@ -243,15 +276,20 @@ def parts(
     if unit is None:
         raise ValueError(f"base must be one of e, 2 and 10, got {base!r}")
     given = [a for a in (input, other) if a is not None]
+    tabular = {"target": target, "columns": columns, "kinds": kinds, "pairs": pairs}
+    if any(is_text(a, text_field) for a in given):
+        if not all(is_text(a, text_field) for a in given):
+            raise ValueError("one input is a text and the other is not; give two of a kind")
+        _refuse(tabular, "for tables; a text has no columns")
+        yield from _text_parts(given, unit, base, model, text_field, device, seed)
+        return
+    _refuse({"model": model, "text_field": text_field}, "for texts")
     for argument in given:
         _refuse_what_is_no_table(argument)
     if any(map(is_array, given)):
         if not all(map(is_array, given)):
             raise ValueError("one input is an array and the other a table; give two of a kind")
-        unused = {"target": target, "columns": columns, "kinds": kinds, "pairs": pairs}
-        for option, value in unused.items():
-            if value is not None:
-                raise ValueError(f"{option} is for tables; arrays have no named columns")
+        _refuse(tabular, "for tables; arrays have no named columns")
         yield from _array_parts(given, unit, base, seed)
         return
     if other is None and pairs is None:
@@ -308,6 +346,40 @@ def _array_parts(given: Sequence[Any], unit: str, base: float | str, seed: int) 
             yield out
     if not out.done:
         raise ValueError(f"{arrays[0].name} is one column of labels; give the array that they belong to as well")
+
+
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(f"{option} is {why}")
+
+
+def _text_parts(
+    given: Sequence[Any],
+    unit: str,
+    base: float | str,
+    model: str | None,
+    text_field: str | None,
+    device: str,
+    seed: int,
+) -> Iterator[Report]:
+    """Let the model read the texts, compare two first, then describe each."""
+    roles = ["text"] if len(given) == 1 else ["first", "second"]
+    texts = [open_text(a, role, text_field) for a, role in zip(given, roles)]
+    inputs = [_text_input(role, t) for role, t in zip(roles, texts)]
+    out = Report(inputs, unit=unit, seed=seed, arguments={"base": str(base), "model": model})
+    read_texts = [trace_text(text, model, device) for text in texts]
+    if len(texts) == 2:
+        out.add(compare_texts(read_texts[0], read_texts[1], reader(model, device).decode, seed=seed))
+        yield out
+    for given_text in read_texts:
+        out.add(read(given_text, model, device, seed=seed))
+        yield out
+
+
+def _text_input(role: str, t: NamedText) -> Input:
+    sha, size = (None, None) if t.path is None else (fingerprint(t.path), t.path.stat().st_size)
+    return Input(role, t.name, len(t), None, sha, size, t.n_chars)
 
 
 def _one_kind(a: NamedArray, b: NamedArray) -> bool:

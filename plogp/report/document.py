@@ -19,13 +19,16 @@ import plogp
 from plogp.measures.uncertainty import Estimate
 from plogp.report.array_words import comparison_answer, geometry_answer
 from plogp.report.comparisons import Comparison
+from plogp.report.readings import Reading
 from plogp.report.representations import Geometry
+from plogp.report.text_comparison import TextComparison
+from plogp.report.text_words import reading_answer, text_comparison_answer
 from plogp.report.words import drift_answer, profile_answer, relation_answer
 from plogp.tables.results import ColumnProfile, Drift, DriftRow, PairDependence, Profile, Relation, TargetRow
 
 __all__ = ["SCHEMA_VERSION", "Input", "document", "estimate", "fingerprint", "schema", "to_text"]
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 #: Leading eigenvalues that the document holds.
 MOST_EIGENVALUES = 1024
@@ -33,14 +36,26 @@ MOST_EIGENVALUES = 1024
 
 @dataclass(frozen=True)
 class Input:
-    """A table or array that was read: its role, what it is called, and the SHA-256 of its bytes if it is a file."""
+    """What was read: its role, what it is called, its size, and the SHA-256 of its bytes if it is a file.
+
+    A text has one row a document, and characters in place of columns.
+    """
 
     role: str
     source: str
     rows: int
-    columns: int
+    columns: int | None
     sha256: str | None = None
     size_bytes: int | None = None
+    characters: int | None = None
+
+    @property
+    def size(self) -> str:
+        """The size in words."""
+        if self.characters is None:
+            return f"{self.rows:,} rows × {self.columns:,} columns"
+        documents = f" in {self.rows:,} documents" if self.rows > 1 else ""
+        return f"{self.characters:,} characters{documents}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields."""
@@ -51,6 +66,7 @@ class Input:
             "columns": self.columns,
             "sha256": self.sha256,
             "bytes": self.size_bytes,
+            "characters": self.characters,
         }
 
 
@@ -64,7 +80,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of the document.
 
     >>> schema()["properties"]["schema_version"]
-    {'const': '1.1'}
+    {'const': '1.2'}
     """
     text = files("plogp.report").joinpath("report.schema.json").read_text(encoding="utf-8")
     out: dict[str, Any] = json.loads(text)
@@ -242,6 +258,65 @@ def _comparison(c: Comparison, unit: str) -> dict[str, Any]:
     }
 
 
+def _reading(r: Reading, unit: str) -> dict[str, Any]:
+    return {
+        "source": r.source,
+        "model": r.model,
+        "documents": r.documents,
+        "characters": r.n_chars,
+        "bytes": r.n_bytes,
+        "characters_read": r.read_chars,
+        "tokens": r.tokens,
+        "measures": [{"name": m.name, "section": m.section, **_found(m.value, unit), "what": m.what} for m in r.rows],
+        "reference": r.reference,
+        "scores": [
+            {
+                "name": s.name,
+                "estimate": estimate(s.value, unit),
+                "p_value": strict(float(s.p_value)),
+                "share_beyond": strict(float(s.share)),
+                "passages": s.passages,
+                "passage_tokens": s.length,
+                "what": s.what,
+            }
+            for s in r.scores
+        ],
+        "surprising": [
+            {"document": p.document, "start": p.start, "text": p.text, "bits_per_byte": strict(p.bits_per_byte)}
+            for p in r.surprising
+        ],
+        "curve": {"character": strict(r.curve[0]), "bits_per_byte": strict(r.curve[1])},
+        "spectrum": {
+            "frequency": [strict(float(f)) for f in r.frequencies],
+            "power": [strict(float(v)) for v in r.magnitudes],
+        },
+        "tokens_drawn": [
+            {"text": t.text, "logprob": strict(t.logprob), "entropy": strict(t.entropy), "rank": t.rank}
+            for t in r.tokens_drawn
+        ],
+    }
+
+
+def _text_comparison(c: TextComparison, unit: str) -> dict[str, Any]:
+    return {
+        "first": c.first,
+        "second": c.second,
+        "found": c.found,
+        "p_value": strict(float(c.p_value)),
+        "test": c.test,
+        "estimates": [{"name": r.name, **_found(r.value, unit), "what": r.what} for r in c.rows],
+        "tokens": [
+            {
+                "token": s.token,
+                "first": strict(s.first),
+                "second": strict(s.second),
+                "contribution_nats": strict(s.contribution),
+            }
+            for s in c.shifts
+        ],
+    }
+
+
 def document(
     inputs: list[Input],
     drift: Drift | None = None,
@@ -249,6 +324,8 @@ def document(
     profile: Profile | None = None,
     arrays: Sequence[Geometry] = (),
     comparisons: Sequence[Comparison] = (),
+    texts: Sequence[Reading] = (),
+    text_comparisons: Sequence[TextComparison] = (),
     *,
     unit: str,
     seed: int,
@@ -264,8 +341,10 @@ def document(
         + (profile_answer(profile, unit) if profile else [])
         + [sentence for c in comparisons for sentence in comparison_answer(c, unit)]
         + (geometry_answer(arrays) if arrays else [])
+        + [sentence for c in text_comparisons for sentence in text_comparison_answer(c)]
+        + [sentence for r in texts for sentence in reading_answer(r)]
     )
-    parts = (drift, relation, profile, *comparisons, *arrays)
+    parts = (drift, relation, profile, *comparisons, *arrays, *text_comparisons, *texts)
     notes = [n for part in parts if part is not None for n in part.notes]
     return {
         "plogp_version": plogp.__version__,
@@ -288,6 +367,8 @@ def document(
         "drift": [_drift(r, unit) for r in drift.rows] if drift else [],
         "arrays": [_geometry(g, unit) for g in arrays],
         "comparisons": [_comparison(c, unit) for c in comparisons],
+        "texts": [_reading(r, unit) for r in texts],
+        "text_comparisons": [_text_comparison(c, unit) for c in text_comparisons],
         "notes": list(dict.fromkeys(notes)),
         "seed": seed,
         "interrupted": interrupted,

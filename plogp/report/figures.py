@@ -20,6 +20,8 @@ __all__ = ["bars", "dot", "heat_map", "lines", "overlay"]
 
 #: Categories drawn apart; the rest are pooled in one bar.
 MAX_BARS = 24
+#: Points of a curve up to which each is marked.
+MOST_MARKS = 60
 
 
 def _svg(width: float, height: float, label: str, body: str, css: str = "") -> Markup:
@@ -251,7 +253,8 @@ def lines(series: Mapping[str, Any], label: str, width: float = 420, height: flo
     for k, (name, ps) in enumerate(points.items()):
         path = "".join(f"{'L' if i else 'M'}{px(x)} {py(y)}" for i, (x, y) in enumerate(ps))
         body += f'<path class="line c{k % 6}" d="{path}"/>'
-        body += "".join(f'<circle class="mark c{k % 6}" cx="{px(x)}" cy="{py(y)}" r="2"/>' for x, y in ps[:60])
+        if len(ps) <= MOST_MARKS:
+            body += "".join(f'<circle class="mark c{k % 6}" cx="{px(x)}" cy="{py(y)}" r="2"/>' for x, y in ps)
         legend += f'<span class="key c{k % 6}">{escape(shown(name, 60))}</span>'
     picture = _svg(width, height, label, body, "lines")
     ylabel = escape(series.get("ylabel", ""))

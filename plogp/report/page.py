@@ -11,10 +11,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import plogp
-from plogp.report import array_page, explain, figures
+from plogp.report import array_page, explain, figures, text_page
 from plogp.report.array_words import comparison_answer, geometry_answer
 from plogp.report.cells import cell, common_axis, dotted
 from plogp.report.document import SCHEMA_VERSION
+from plogp.report.text_words import reading_answer, text_comparison_answer
 from plogp.report.words import (
     drift_answer,
     number,
@@ -100,8 +101,7 @@ def render(report: Report) -> str:
             {
                 "role": i.role,
                 "source": shown(i.source, 200),
-                "rows": f"{i.rows:,}",
-                "columns": f"{i.columns:,}",
+                "size": i.size,
                 "sha256": i.sha256,
             }
             for i in report.inputs
@@ -112,6 +112,8 @@ def render(report: Report) -> str:
         profile=_profile(report.profile, report) if report.profile else None,
         arrays=array_page.arrays(report.arrays, report.unit) if report.arrays else None,
         comparisons=[array_page.comparison(c, report.unit) for c in report.comparisons],
+        texts=text_page.readings(report.texts, report.unit) if report.texts else None,
+        text_comparisons=[text_page.comparison(c, report.unit) for c in report.text_comparisons],
         notes=[shown(n, 400) for n in report.document["notes"]],
         seed=report.seed,
         schema_version=SCHEMA_VERSION,
@@ -133,6 +135,8 @@ def _answer(report: Report) -> tuple[str, list[dict[str, Any]]]:
         parts.append((title if parts or len(report.comparisons) > 1 else "", comparison_answer(c, report.unit)))
     if report.arrays:
         parts.append(("The arrays" if two else "", geometry_answer(report.arrays)))
+    parts += [("", text_comparison_answer(c)) for c in report.text_comparisons]
+    parts += [(shown(r.source, 60) if two else "", reading_answer(r)) for r in report.texts]
     headline = parts[0][1].pop(0)
     return headline, [{"title": title, "sentences": said} for title, said in parts if said]
 

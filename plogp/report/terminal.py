@@ -14,7 +14,10 @@ from rich.text import Text
 from plogp.measures.uncertainty import Estimate
 from plogp.report.array_words import comparison_answer, geometry_answer
 from plogp.report.comparisons import Comparison
+from plogp.report.readings import Reading
 from plogp.report.representations import Geometry
+from plogp.report.text_comparison import TextComparison
+from plogp.report.text_words import reading_answer, text_comparison_answer
 from plogp.report.words import (
     beside,
     drift_answer,
@@ -55,6 +58,10 @@ def part_summary(part: Frame, unit: str) -> RenderableType:
         return _geometry(part, unit)
     if isinstance(part, Comparison):
         return _comparison(part, unit)
+    if isinstance(part, Reading):
+        return _reading(part, unit)
+    if isinstance(part, TextComparison):
+        return _text_comparison(part, unit)
     raise TypeError(f"part must be a part of a report, got {type(part).__name__}")
 
 
@@ -192,4 +199,36 @@ def _comparison(comparison: Comparison, unit: str) -> RenderableType:
         table.add_row(
             Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"), style="dim" if weak else None
         )
+    return Group(*out, Padding(table, (1, 0, 0, 0)), Text(f"p-value: {comparison.test}", style="dim"), Text(""))
+
+
+def _reading(reading: Reading, unit: str) -> RenderableType:
+    out = _said(reading_answer(reading))
+    table = _Rows(("measure", "left"), ("value [95 %]", "right"), ("", "left"))
+    for row in reading.rows:
+        table.add_row(Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"))
+    out += [Padding(table, (1, 0, 0, 0))]
+    if reading.scores:
+        table = _Rows(
+            ("score", "left"), ("mean [95 %]", "right"), ("p-value", "right"), ("passages beyond 5 %", "right")
+        )
+        for s in reading.scores:
+            mark = "● " if s.p_value < 0.05 / len(reading.scores) else "  "
+            known = s.p_value == s.p_value
+            p, share = (p_value(s.p_value), percent(s.share)) if known else ("–", "–")
+            table.add_row(Text(mark + s.name), _estimate(s.value, unit), p, share)
+        out += [Padding(table, (1, 0, 0, 0)), Text(reading.reference, style="dim")]
+    if reading.surprising:
+        table = _Rows(("most surprising passage", "left"), ("bits per byte", "right"))
+        for passage in reading.surprising[:5]:
+            table.add_row(Text(shown(" ".join(passage.text.split()), 96)), number(passage.bits_per_byte))
+        out += [Padding(table, (1, 0, 0, 0))]
+    return Group(*out, Text(""))
+
+
+def _text_comparison(comparison: TextComparison, unit: str) -> RenderableType:
+    out = _said(text_comparison_answer(comparison))
+    table = _Rows(("difference", "left"), ("value [95 %]", "right"), ("", "left"))
+    for row in comparison.rows:
+        table.add_row(Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"))
     return Group(*out, Padding(table, (1, 0, 0, 0)), Text(f"p-value: {comparison.test}", style="dim"), Text(""))

@@ -144,8 +144,10 @@ def test_wrong_divergence(same, tmp_path, capsys):
 
 
 def test_other_kinds(tmp_path, capsys):
-    assert main(["report", "essay.txt"]) == 2
-    assert "not yet for this kind of input (text)" in capsys.readouterr().err
+    assert main(["report", "essay.pdf"]) == 2
+    assert "not yet for this kind of input (a document with markup)" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none.txt")]) == 2
+    assert "none.txt: No such file or directory" in capsys.readouterr().err
     assert main(["report", "weights.pkl"]) == 2
     assert "not yet for this kind of input (pickled objects)" in capsys.readouterr().err
 

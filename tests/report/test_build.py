@@ -109,7 +109,7 @@ def test_parts_come_one_by_one_and_can_be_left():
     steps.close()
 
 
-@pytest.mark.parametrize("name", ["a.txt", "b.md", "f.pkl", "g.txt.gz", "h.xlsx"])
+@pytest.mark.parametrize("name", ["a.html", "b.pdf", "f.pkl", "g.html.gz", "h.xlsx"])
 def test_other_kinds_are_refused_with_a_reason(name):
     with pytest.raises(UnsupportedInputError, match="not yet for this kind of input"):
         report(name)

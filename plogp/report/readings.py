@@ -17,7 +17,7 @@ import numpy.typing as npt
 from plogp.measures.uncertainty import Estimate
 from plogp.report.representations import Row
 from plogp.report.texts import NamedText
-from plogp.report.words import number, shown
+from plogp.report.words import shown
 from plogp.tables.frames import Frame
 
 if TYPE_CHECKING:
@@ -492,8 +492,8 @@ def _scores(given: Traced, predictor: Any) -> tuple[list[ScoreRow], str, list[st
         if known:
             compared = human.test(t, score)
             values, p = compared.value, compared.p_value
-            auc = human.power(score, length)["auc"]
-            what += f" Tells the model's own text from human text with an AUROC of {number(auc['value'], 2)}."
+            found = [f"{human.power(score, length, s)['auc']['value']:.2f} ({s})" for s in human.samplings]
+            what += f" AUROC of the model's own text against human text: {', '.join(found)}."
         else:
             values, p = REGISTRY[score](t), np.full(len(passages), np.nan)
         n = len(values)
@@ -519,5 +519,6 @@ def _reference_words(human: Any, length: int, passages: int) -> str:
         f"{passages:,} passages of {length} tokens, each compared with {n:,} human passages of that length ({kinds}; "
         "English, none of them in the training set of the model). A p-value is the share of human text that looks at "
         "least as machine-made or as well known to the model; at p ≤ 5 % five in a hundred human passages are flagged. "
-        "Text of another kind or language is outside the reference without a machine's help."
+        "Text of another kind or language is outside the reference without a machine's help, and text of other "
+        "machines may be inside it: to judge them, calibrate plogp.text.Detector on human text of the same kind."
     )

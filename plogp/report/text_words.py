@@ -44,7 +44,7 @@ def reading_answer(r: Reading) -> list[str]:
         else:
             said.append(
                 f"No score sets it apart from human text beyond chance ({n}; smallest p = {p_value(first.p_value)} of "
-                f"{len(known)} scores)."
+                f"{len(known)} scores), which is weak evidence: see how well each score tells them apart."
             )
     repeat = r["longest repeat"].value.value
     if repeat >= LONG_REPEAT:

@@ -21,22 +21,17 @@ if _TYPE_CHECKING:
     )
     from plogp.text.benchmarks import diversity, evolve, k_farthest, novelty, run_tests
     from plogp.text.cognition import CognitiveState, codec_report, collapse, icc, perturb
-    from plogp.text.compression import compress, compression_report, decompress
+    from plogp.text.compression import compress, compress_stream, compression_report, decompress, decompress_stream
     from plogp.text.detection import Detector, evaluate_scores, mint
     from plogp.text.frequency import TokenFrequency
     from plogp.text.human_reference import HumanReference
     from plogp.text.infgram import InfGram
     from plogp.text.inverse_entropy import InvEntropy, gaap, inv_entropy, tsu
-    from plogp.text.latex import LatexCorpus, latex_validity
+    from plogp.text.latex import LatexCorpus, latex_validity, word_perplexity
     from plogp.text.ngrams import vendi_ngrams
-    from plogp.text.passwords import PasswordModel, select_by_js
+    from plogp.text.passwords import PasswordModel, meter_errors, select_by_js
     from plogp.text.perplexity_test import PerplexityTest, sample_size, source_test
-    from plogp.text.prompts import (
-        PromptCompressor,
-        SurprisalCompressor,
-        align_labels,
-        compression_quality,
-    )
+    from plogp.text.prompts import PromptCompressor, SurprisalCompressor, align_labels, compression_quality
     from plogp.text.similarity import Encoder, greedy_clusters, rouge_l, similarity_matrix
     from plogp.text.spectral import face, surprisal_spectrum
     from plogp.text.uncertainty import residual_cross_entropy
@@ -61,9 +56,11 @@ _HOMES = {
     "codec_report": "cognition",
     "collapse": "cognition",
     "compress": "compression",
+    "compress_stream": "compression",
     "compression_quality": "prompts",
     "compression_report": "compression",
     "decompress": "compression",
+    "decompress_stream": "compression",
     "diversity": "benchmarks",
     "evaluate_scores": "detection",
     "evolve": "benchmarks",
@@ -76,6 +73,7 @@ _HOMES = {
     "kernel_language_entropy": "answers",
     "latex_validity": "latex",
     "lexical_similarity": "answers",
+    "meter_errors": "passwords",
     "mint": "detection",
     "novelty": "benchmarks",
     "perturb": "cognition",
@@ -92,6 +90,7 @@ _HOMES = {
     "surprisal_spectrum": "spectral",
     "tsu": "inverse_entropy",
     "vendi_ngrams": "ngrams",
+    "word_perplexity": "latex",
 }
 
 _MODULES = ("edfl", "kolmogorov", "scores", "unlearning")
@@ -115,9 +114,11 @@ __all__ = [
     "codec_report",
     "collapse",
     "compress",
+    "compress_stream",
     "compression_quality",
     "compression_report",
     "decompress",
+    "decompress_stream",
     "diversity",
     "edfl",
     "evaluate_scores",
@@ -132,6 +133,7 @@ __all__ = [
     "kolmogorov",
     "latex_validity",
     "lexical_similarity",
+    "meter_errors",
     "mint",
     "novelty",
     "perturb",
@@ -150,6 +152,7 @@ __all__ = [
     "tsu",
     "unlearning",
     "vendi_ngrams",
+    "word_perplexity",
 ]
 
 __getattr__ = _loader("plogp.text", _HOMES, "lm", modules=_MODULES)

@@ -27,6 +27,7 @@ from plogp.estimate.samples import as_array
 from plogp.measures import Estimate
 from plogp.measures.arrays import floats, logsumexp
 from plogp.measures.bernoulli import bernoulli_kl, bernoulli_kl_inverse
+from plogp.text.evaluation import BinomialBounds
 from plogp.text.evidence import (
     PermutationMixture,
     banded_permutations,
@@ -177,7 +178,9 @@ def plan(
         raise ValueError(f"clip must be positive, got {clip!r}")
     if not 0 <= q_floor < 1:
         raise ValueError(f"q_floor must lie in [0, 1), got {q_floor!r}")
-    answer_log, prior_log, prior = np.asarray(logP, np.float64), _rows(logS, "logS"), _rows(q, "q")
+    given = logP.detach() if hasattr(logP, "detach") else logP
+    answer_log = np.asarray(as_array(given, "logP") if np.ndim(given) else float(given), np.float64)
+    prior_log, prior = _rows(logS, "logS"), _rows(q, "q")
     if prior.shape != prior_log.shape or answer_log.shape != prior_log.shape[:-1]:
         raise ValueError(
             f"logP {answer_log.shape}, logS {prior_log.shape} and q {prior.shape} do not match; expected shapes (...), "
@@ -397,8 +400,6 @@ def calibrate(
     A. Angelopoulos, S. Bates, E. Candès, M. Jordan and L. Lei, Learn then Test, arXiv 2110.01052 (fixed-sequence
     testing).
     """
-    from scipy.special import betaincinv
-
     if not (0 < h < 1 and 0 < level < 1):
         raise ValueError(f"h and level must lie strictly between 0 and 1, got {h!r} and {level!r}")
     if starts < 1:
@@ -415,7 +416,7 @@ def calibrate(
         for margin in grid[start:]:
             given = slack >= margin
             n, errors = int(given.sum()), int((bad & given).sum())
-            limit = 1.0 if errors == n else float(betaincinv(errors + 1, n - errors, 1 - error))
+            limit = BinomialBounds(errors, n)(1 - 2 * error)[1]  # one-sided
             if limit > h:
                 break
             if margin < passed.margin:

@@ -290,6 +290,19 @@ def mint(
     ValueError
         For fewer than two tasks, an unknown score, or fewer than three scores that could be computed.
 
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, NGramLM, trace
+    >>> human = MarkovLM.random(10, 2.0, rng=0)
+    >>> seen, unseen, other = (human.sample(20, 30, rng=s) for s in (1, 2, 3))
+    >>> model = NGramLM(2, 10, "add", 0.05).fit(seen)
+    >>> written = model.sample(20, 30, rng=4)
+    >>> a, b, c, d = (trace(model, x, references={"human": human}) for x in (seen, unseen, written, other))
+    >>> tasks = {"membership": (a, b), "detection": (c, d)}
+    >>> table = mint(tasks, ["loss", "entropy", "likelihood_ratio"], n_resamples=20)
+    >>> table.best("membership"), table.best("detection")
+    ('likelihood_ratio', 'likelihood_ratio')
+
     References
     ----------
     R. Koike et al., 2025, arXiv 2510.19492.

@@ -152,6 +152,16 @@ def evolve(
     ------
     ValueError
         If there is no seed, or a seed does not pass its own tests.
+
+    Examples
+    --------
+    >>> def more(number, difficulty, rng):
+    ...     return number + int(rng.integers(1, 4))
+    >>> def place(numbers):
+    ...     return np.array([[np.cos(i), np.sin(i)] for i in numbers])
+    >>> found = evolve([1, 2], more, None, lambda number: number % 3 > 0, place, steps=3, keep=2, rng=0)
+    >>> found.items, found.rejected
+    ([1, 2, 4, 5, 7], 3)
     """
     if not len(seeds):
         raise ValueError("seeds is empty; expected at least one item")

@@ -342,6 +342,15 @@ def gaap(
     Notes
     -----
     The paper's operators and thresholds are not published in full; the band, the sizes and the greedy choice are ours.
+
+    Examples
+    --------
+    >>> class Letters:
+    ...     def encode(self, texts):
+    ...         return np.array([[1.0 + text.count(c) for c in "aeiou"] for text in texts])
+    >>> swap = substitution({"big": ["large", "great"], "town": ["city"]})
+    >>> gaap("Is the big town old?", swap, encoder=Letters(), m=3, generations=2, rng=0)[0]
+    'Is the big town old?'
     """
     if m < 1 or population < 2 or generations < 1:
         raise ValueError(

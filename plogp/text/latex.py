@@ -340,7 +340,7 @@ def _merged(path: Path, root: Path, above: tuple[Path, ...] = ()) -> str:
         name = match[1].strip()
         for base in (path.parent, root):
             for candidate in (base / name, base / f"{name}.tex"):
-                if candidate.is_file() or ".." in Path(name).parts:
+                if candidate.is_file() or not candidate.resolve().is_relative_to(root.resolve()):
                     return _merged(candidate, root, (*above, where))
         return match[0]  # not among the sources: it stays as it is written
 

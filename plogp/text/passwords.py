@@ -153,6 +153,13 @@ class PasswordModel:
             )
         if samples < 2 or max_length < 1:
             raise ValueError(f"samples must be at least 2 and max_length 1, got {samples} and {max_length}")
+        segment = getattr(lm, "segment", None)
+        if segment is not None and segment < max_length + 1:
+            # Such a model draws and scores a longer password under two laws, and guess numbers would be biased.
+            raise ValueError(
+                f"lm reads segments of {segment} characters, too short for passwords of up to {max_length} and their "
+                f"end: expected a segment of at least {max_length + 1}"
+            )
         self.lm, self.max_length, self.samples = lm, int(max_length), int(samples)
         self._rng = np.random.default_rng(rng)
         self._drawn: tuple[Floats, Floats, Floats] | None = None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.measures import entropy
+from plogp.measures.arrays import logsumexp
 from plogp.measures.uncertainty import Estimate
 from plogp.text.scores.kept import Kept, reference_of, same_ids
 
@@ -391,8 +393,6 @@ def tail_bound(laws: Any, eps: float, n: int, side: str = "greater") -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    from plogp.measures import entropy
-
     p = np.atleast_2d(np.asarray(laws, np.float64))
     if side not in ("greater", "less"):
         raise ValueError(f"side must be 'greater' or 'less', got {side!r}")
@@ -400,10 +400,11 @@ def tail_bound(laws: Any, eps: float, n: int, side: str = "greater") -> float:
         raise ValueError(f"eps must be positive and n at least 1, got {eps!r} and {n!r}")
     H = np.asarray(entropy(p))  # it checks the laws, too
     sign = 1.0 if side == "greater" else -1.0
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
 
     def exponent(lam: float) -> float:
-        powered = np.where(p > 0, np.power(p, 1 - sign * lam, where=p > 0, out=np.zeros_like(p)), 0.0)
-        return float((np.log(powered.sum(axis=1)) - sign * lam * H).max() - lam * eps)
+        return float((np.asarray(logsumexp((1 - sign * lam) * log_p)) - sign * lam * H).max() - lam * eps)
 
     best = minimize_scalar(exponent, bounds=(0.0, 1.0 if side == "greater" else 4.0), method="bounded")
     return math.exp(min(n * float(best.fun), 0.0))

@@ -52,7 +52,8 @@ def select_words(scores: Any, rate: float, sizes: Any = None, forced: Any = None
     rule : {"budget", "percentile"}
         "budget" takes words in falling order (ties: the earlier first) while they fit, so the share is within one
         word of the rate. "percentile" is the released rule, words strictly above percentile int(100 (1 - rate) + 1)
-        of the scores repeated by size: it keeps about 1 % less, and fewer where scores are tied.
+        of the scores repeated by size (at it, too, if it is 1, that of a certain word): it keeps about 1 % less, and
+        fewer where scores are tied.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def select_words(scores: Any, rate: float, sizes: Any = None, forced: Any = None
         if not repeated.size:
             return keep.copy()
         limit = np.percentile(repeated, int(100 * (1 - rate) + 1))
-        return (x > limit) | keep
+        return (x > limit) | ((x == limit) & (limit == 1)) | keep
     if rule != "budget":
         raise ValueError(f"rule must be 'budget' or 'percentile', got {rule!r}")
     order = np.argsort(-x, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from plogp.text.compression import compress, compression_report, decompress
 from plogp.text.compression.codec import resolve
+from plogp.text.compression.container import Reader
 from plogp.text.compression.lanes import Lanes, lengths
 from plogp.text.compression.laws import GRID, Decoder, Encoder, levels, ranks, token_at, weights
 from plogp.text.compression.pieces import Text, alphabet, split
@@ -249,6 +251,14 @@ def test_every_damage_is_an_error(coder: str) -> None:
     with pytest.raises(ValueError, match="appended"):
         decompress(blob + b"x", LM)
     assert decompress(blob, LM) == TEXT[:200].encode()
+
+
+def test_a_length_beyond_memory_is_a_truncated_stream(tmp_path: Path) -> None:
+    file = tmp_path / "short"
+    file.write_bytes(b"abc")
+    for n in (2**45, 2**69):
+        with open(file, "rb") as source, pytest.raises(ValueError, match="truncated"):
+            Reader(source).take(n)
 
 
 def test_blocks_end_between_lines_words_or_characters() -> None:

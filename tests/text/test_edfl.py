@@ -71,6 +71,15 @@ def test_plan_by_hand_and_in_a_batch():
     assert not batch.answer.all()
 
 
+def test_plan_reads_tensors():
+    torch = pytest.importorskip("torch")
+    logP, logS, q = np.log([0.9, 0.8]), np.log([[0.2, 0.3], [0.4, 0.1]]), np.array([[0.2, 0.3], [0.4, 0.1]])
+    known = edfl.plan(logP, logS, q)
+    given = [torch.tensor(x, requires_grad=True) for x in (logP, logS, q)]
+    np.testing.assert_array_equal(edfl.plan(*given).isr, known.isr)
+    assert edfl.plan(given[0][0], given[1][0], given[2][0]).isr == known.isr[0]
+
+
 def test_min_clip_bounds_the_budget_from_below():
     rng = np.random.default_rng(1)
     P, S = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5) / 3, 4)

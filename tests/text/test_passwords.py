@@ -213,3 +213,12 @@ def test_js_of_a_sample_with_itself_is_zero_and_bounded(passwords):
     choice = select_by_js([passwords, ["zz"]], passwords)
     assert choice.divergence[0] == pytest.approx(0, abs=1e-12)
     assert -1e-12 <= choice.divergence[1] <= math.log(2) + 1e-12
+
+
+def test_a_segment_shorter_than_the_passwords_is_refused():
+    from plogp.trace import CharTransformerLM
+
+    lm = CharTransformerLM("ab", width=8, layers=1, heads=1, segment=4, rng=0)
+    with pytest.raises(ValueError, match="expected a segment of at least 13"):
+        PasswordModel(lm, max_length=12)
+    PasswordModel(lm, max_length=3)

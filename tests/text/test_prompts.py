@@ -128,6 +128,8 @@ class TestSelect:
         p, size = rng.random(40), rng.integers(1, 4, 40)
         limit = np.percentile(np.repeat(p, size), 61)
         np.testing.assert_array_equal(select_words(p, 0.4, size, rule="percentile"), p > limit)
+        certain = np.array([1.0, 1.0, 1.0, 0.2, 0.1])  # a percentile of 1 itself is no reason to drop
+        assert select_words(certain, 0.5, rule="percentile").tolist() == [True, True, True, False, False]
 
     def test_forced_words_stay(self):
         forced = np.arange(10) < 4

@@ -77,6 +77,10 @@ def test_metrics_by_hand() -> None:
     assert flat["JS"] == pytest.approx(js.mean(), abs=1e-10)
     with pytest.raises(ValueError, match="oracle"):
         u.metrics(lambda v: v, None, *sets)
+    for i, name in enumerate(("forget", "retain", "holdout")):
+        some = [s if j != i else (s[0][:0], s[1][:0]) for j, s in enumerate(sets)]
+        with pytest.raises(ValueError, match=f"{name} must hold"):
+            u.metrics(lambda v: v, lambda v: v, *some)
 
 
 def test_activation_distance_of_networks() -> None:

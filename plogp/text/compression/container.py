@@ -24,9 +24,15 @@ class Reader:
 
     def take(self, n: int) -> bytes:
         """Return the next `n` bytes."""
-        out = self.raw.read(n)
-        if len(out) < n:
-            raise ValueError("the stream is truncated: it ends before its end mark")
+        # Piece by piece: a damaged length may ask for more than there is memory.
+        pieces, left = [], n
+        while left:
+            piece = self.raw.read(min(left, 1 << 20))
+            if not piece:
+                raise ValueError("the stream is truncated: it ends before its end mark")
+            pieces.append(piece)
+            left -= len(piece)
+        out = b"".join(pieces)
         self._crc = zlib.crc32(out, self._crc)
         return out
 

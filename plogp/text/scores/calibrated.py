@@ -32,6 +32,13 @@ def zlib(trace: Trace, *, texts: Sequence[str] | None = None, protocol: str = "a
     ------
     ValueError
         Without texts, or with a number of them that is not the trace's.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), -np.array([1.0, 3.0]))
+    >>> zlib(t, texts=["a rose is a rose"]).round(4)          # 2 nats a token, 20 bytes
+    array([-0.1])
     """
     kept = Kept(trace, protocol)
     given = trace.texts if texts is None else texts
@@ -52,6 +59,14 @@ def lowercase(trace: Trace, *, lowercased: Trace, protocol: str = "all") -> Floa
     lowercased : Trace
         Of ``[text.lower() for text in texts]``.
     protocol : {"all", "paper"}
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), -np.array([1.0, 3.0]))
+    >>> low = Trace(np.array([2, 1]), np.array([0, 2]), np.ones(2, bool), -np.array([2.0, 3.0]))
+    >>> lowercase(t, lowercased=low)
+    array([-0.8])
     """
     kept, low = Kept(trace, protocol), Kept(lowercased, protocol)
     if len(low) != len(kept):
@@ -70,6 +85,13 @@ def reference(trace: Trace, *, ref: str | None = None, protocol: str = "all") ->
     ref : str, optional
         The reference's name; not needed where there is one.
     protocol : {"all", "paper"}
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model, other = MarkovLM([[0.9, 0.1], [0.5, 0.5]]), MarkovLM([[0.5, 0.5], [0.5, 0.5]])
+    >>> reference(trace(model, [[0, 0, 0]], references={"other": other})).round(4)
+    array([0.5621])
     """
     kept = Kept(trace, protocol)
     return kept.mean(kept.field("logprob") - kept.field(f"refs[{reference_of(trace, ref)}].logprob"))
@@ -77,7 +99,15 @@ def reference(trace: Trace, *, ref: str | None = None, protocol: str = "all") ->
 
 @scoring(reference="required", source="as the DC-PDD release: Zhang et al. 2024, arXiv 2409.14781")
 def reference_ratio(trace: Trace, *, ref: str | None = None, protocol: str = "all") -> Floats:
-    """Minus the ratio of a text's mean surprisal to that under a reference model."""
+    """Minus the ratio of a text's mean surprisal to that under a reference model.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model, other = MarkovLM([[0.9, 0.1], [0.5, 0.5]]), MarkovLM([[0.5, 0.5], [0.5, 0.5]])
+    >>> reference_ratio(trace(model, [[0, 0, 0]], references={"other": other})).round(4)
+    array([-0.189])
+    """
     kept = Kept(trace, protocol)
     other = kept.field(f"refs[{reference_of(trace, ref)}].logprob")
     return -_ratio(kept.mean(kept.field("logprob")), kept.mean(other))
@@ -97,6 +127,13 @@ def likelihood_ratio(trace: Trace, *, ref: str | None = None, protocol: str = "a
     ref : str, optional
         Its name.
     protocol : {"all", "paper"}
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model, other = MarkovLM([[0.9, 0.1], [0.5, 0.5]]), MarkovLM([[0.5, 0.5], [0.5, 0.5]])
+    >>> likelihood_ratio(trace(model, [[0, 0, 0], [1, 1, 1]], references={"human": other})).round(4)
+    array([ 1.6864, -1.0986])
     """
     kept = Kept(trace, protocol)
     total = kept.sum(kept.field("logprob") - kept.field(f"refs[{reference_of(trace, ref)}].logprob"))
@@ -115,6 +152,13 @@ def recall(trace: Trace, *, prefixed: Trace, protocol: str = "all") -> Floats:
     protocol : {"all", "paper"}
         "all" takes both means over the tokens that both traces score. "paper" leaves the first token out without the
         prefix and counts it after the prefix, as the released program.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM([[0.9, 0.1], [0.5, 0.5]])
+    >>> recall(trace(model, [[0, 0]]), prefixed=trace(model, [[0, 0]], context=[1, 1])).round(4)
+    array([2.7757])
     """
     same_ids(trace, prefixed, "prefixed")
     kept = Kept(trace, protocol)

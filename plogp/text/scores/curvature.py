@@ -72,6 +72,14 @@ def fast_detect_gpt(trace: Trace, *, ref: str | None = None, protocol: str = "al
     """Fast-DetectGPT, analytic: the conditional probability curvature, `standardised_surprisal`.
 
     The trace is by the model that draws (the paper's sampling or reference model), `ref` names the scoring model.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM.random(10, rng=0)
+    >>> own, flat = model.sample(1, 300, rng=1), np.arange(300)[None] % 10
+    >>> fast_detect_gpt(trace(model, [*own, *flat])) > -3
+    array([ True, False])
     """
     return standardised_surprisal(trace, ref, protocol=protocol)
 
@@ -90,6 +98,14 @@ def binoculars(trace: Trace, *, ref: str | None = None, protocol: str = "all") -
     protocol : {"all", "paper"}
         "paper": the first 512 tokens less the first. The released program takes its cross-entropy over one position
         more, the prediction behind the last token, which a trace does not hold: the two differ by the order of 1/n.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM.random(10, rng=0)
+    >>> own, flat = model.sample(1, 300, rng=1), np.arange(300)[None] % 10
+    >>> binoculars(trace(model, [*own, *flat])).round(1)
+    array([ 0. , -0.3])
     """
     kept = Kept(trace, protocol, 512 if protocol == "paper" else None)
     if ref is None:
@@ -110,6 +126,14 @@ def neighbourhood(trace: Trace, *, perturbed: Trace | Sequence[Trace], protocol:
         Of S k texts, the k versions of the first text first; or one trace a text. `neighbours` makes some; masked
         language models make better ones.
     protocol : {"all", "paper"}
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM.random(10, rng=0)
+    >>> t = trace(model, model.sample(1, 100, rng=1))
+    >>> neighbourhood(t, perturbed=neighbours(t, model, n=10, rng=2)) > 0
+    array([ True])
     """
     own, others = _perturbed(trace, perturbed, "logprob", protocol)
     return own - others.mean(axis=1)
@@ -121,6 +145,14 @@ def detect_gpt(trace: Trace, *, perturbed: Trace | Sequence[Trace], protocol: st
 
     NaN for a text with fewer than two versions, or all of one score. `protocol="paper"` divides by 1 there, as the
     released program.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM.random(10, rng=0)
+    >>> t = trace(model, model.sample(1, 100, rng=1))
+    >>> detect_gpt(t, perturbed=neighbours(t, model, n=10, rng=2)) > 1
+    array([ True])
     """
     own, others = _perturbed(trace, perturbed, "logprob", protocol)
     spread = others.std(axis=1) if others.shape[1] > 1 else np.zeros(len(own))
@@ -130,7 +162,16 @@ def detect_gpt(trace: Trace, *, perturbed: Trace | Sequence[Trace], protocol: st
 
 @scoring(needs=("rank",), extra=("perturbed",), source="Su et al. 2023, arXiv 2306.05540")
 def npr(trace: Trace, *, perturbed: Trace | Sequence[Trace], protocol: str = "all") -> Floats:
-    """Normalised log-rank perturbation: mean log-rank of the perturbed versions over that of the text."""
+    """Normalised log-rank perturbation: mean log-rank of the perturbed versions over that of the text.
+
+    Examples
+    --------
+    >>> from plogp.trace import MarkovLM, trace
+    >>> model = MarkovLM.random(10, rng=0)
+    >>> t = trace(model, model.sample(1, 100, rng=1))
+    >>> npr(t, perturbed=neighbours(t, model, n=10, rng=2)) > 1
+    array([ True])
+    """
     own, others = _perturbed(trace, perturbed, "rank", protocol)
     with np.errstate(divide="ignore", invalid="ignore"):
         return others.mean(axis=1) / own

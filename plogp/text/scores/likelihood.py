@@ -43,28 +43,61 @@ def loss(trace: Trace, *, protocol: str = "all") -> Floats:
 
 @scoring(needs=("entropy",), source="Gehrmann, Strobelt and Rush 2019")
 def entropy(trace: Trace, *, protocol: str = "all") -> Floats:
-    r"""Minus the mean entropy of the model's law along the text, :math:`-\frac1n \sum_t H_t`."""
+    r"""Minus the mean entropy of the model's law along the text, :math:`-\frac1n \sum_t H_t`.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> H = np.array([1.0, 0.5])
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), np.log([0.5, 0.125]), entropy=H)
+    >>> entropy(t)
+    array([-0.75])
+    """
     kept = Kept(trace, protocol)
     return -kept.mean(kept.field("entropy"))
 
 
 @scoring(needs=("rank",), source="Gehrmann, Strobelt and Rush 2019")
 def rank(trace: Trace, *, protocol: str = "all") -> Floats:
-    """Minus the mean rank of the tokens in the model's law; 1 is the most likely."""
+    """Minus the mean rank of the tokens in the model's law; 1 is the most likely.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), np.log([0.5, 0.125]), rank=np.array([1, 4]))
+    >>> rank(t)
+    array([-2.5])
+    """
     kept = Kept(trace, protocol)
     return -kept.mean(kept.field("rank"))
 
 
 @scoring(needs=("rank",), source="Gehrmann, Strobelt and Rush 2019; Mitchell et al. 2023, arXiv 2301.11305")
 def logrank(trace: Trace, *, protocol: str = "all") -> Floats:
-    """Minus the mean natural logarithm of the rank."""
+    """Minus the mean natural logarithm of the rank.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), np.log([0.5, 0.125]), rank=np.array([1, 4]))
+    >>> logrank(t).round(4)                # half of ln 4
+    array([-0.6931])
+    """
     kept = Kept(trace, protocol)
     return -kept.mean(np.log(kept.field("rank")))
 
 
 @scoring(needs=("rank",), source="Su et al. 2023, arXiv 2306.05540")
 def lrr(trace: Trace, *, protocol: str = "all") -> Floats:
-    r"""Likelihood log-rank ratio, :math:`-\sum_t \log p_t(y_t) \,/\, \sum_t \ln r_t`; infinite if all ranks are 1."""
+    r"""Likelihood log-rank ratio, :math:`-\sum_t \log p_t(y_t) \,/\, \sum_t \ln r_t`; infinite if all ranks are 1.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), np.log([0.5, 0.125]), rank=np.array([1, 4]))
+    >>> lrr(t).round(4)                    # ln 16 / ln 4
+    array([2.])
+    """
     kept = Kept(trace, protocol)
     return kept.over(-kept.sum(kept.field("logprob")), kept.sum(np.log(kept.field("rank"))))
 
@@ -102,6 +135,14 @@ def min_k_pp(trace: Trace, *, k: float = 0.2, protocol: str = "all") -> Floats:
     r"""Min-K %++: as Min-K %, of the standardised log-probabilities :math:`(\log p_t(y_t) + H_t) / \sqrt{V_t}`.
 
     A token of which the model is certain (V = 0) counts 0, where the released program has NaN.
+
+    Examples
+    --------
+    >>> from plogp.trace import Trace
+    >>> facts = {"entropy": np.ones(2), "varentropy": np.full(2, 0.25)}
+    >>> t = Trace(np.array([0, 1]), np.array([0, 2]), np.ones(2, bool), -np.array([1.0, 3.0]), **facts)
+    >>> min_k_pp(t)                        # (-3 + 1) / 0.5
+    array([-4.])
     """
     kept = Kept(trace, protocol)
     return kept.smallest(standardised_tokens(kept), _share(k), at_least=int(protocol == "all"))

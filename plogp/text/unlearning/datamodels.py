@@ -120,6 +120,13 @@ def influence(features: Any, train_features: Any, residuals: Any, ridge: float =
     array, shape (m, n)
         First-order effect of each training example on each output.
 
+    Examples
+    --------
+    >>> X, y = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([0.0, 1.0, 5.0])
+    >>> theta = np.linalg.lstsq(X, y, rcond=None)[0]
+    >>> influence([[1.0, 3.0]], X, y - X @ theta).round(3)         # on the prediction at 3
+    array([[-0.333, -0.333,  0.667]])
+
     References
     ----------
     Park et al., "TRAK" (2023), arXiv:2303.14186.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from plogp.estimate.roc import auc
 from plogp.measures.arrays import logsumexp
 from plogp.measures.registry import divergence
 
@@ -143,7 +144,7 @@ def metrics(
     Raises
     ------
     ValueError
-        Without oracle and original, or for labels that do not fit.
+        Without oracle and original, for an empty set, or for labels that do not fit.
 
     Examples
     --------
@@ -153,10 +154,15 @@ def metrics(
     >>> found["FA"], found["MIA"], round(found["JS"], 3)
     (1.0, 0.5, 0.287)
     """
+    from scipy.stats import rankdata
+
     reference = original if oracle is None else oracle
     if reference is None:
         raise ValueError("oracle: give the retrained model, or original= where there is none")
     parts = {name: (pair[0], np.asarray(_numpy(pair[1]))) for name, pair in _named(forget, retain, holdout)}
+    for name, (_, labels) in parts.items():
+        if not len(labels):
+            raise ValueError(f"{name} must hold at least one example")
     logits = {name: _logits(model, x) for name, (x, _) in parts.items()}
     theirs = {name: _logits(reference, x) for name, (x, _) in parts.items()}
     js = divergence("js")
@@ -168,10 +174,11 @@ def metrics(
     def score(name: str) -> Floats:
         return margins(logits[name], parts[name][1])
 
+    seen = [score("forget"), score("holdout")]  # ranks carry infinite margins as well
     out = {
         "FA": accuracy("forget"),
         "RA": accuracy("retain"),
-        "MIA": _auc(score("forget"), score("holdout")),
+        "MIA": auc(rankdata(np.concatenate(seen)), np.repeat([1, 0], [len(s) for s in seen])).value,
         "JS": float(apart["forget"].mean()),
     }
     read = activations or (_last_hidden if hasattr(model, "modules") and hasattr(reference, "modules") else None)
@@ -185,15 +192,6 @@ def metrics(
 
 def _named(forget: Any, retain: Any, holdout: Any) -> list[tuple[str, Any]]:
     return [("forget", forget), ("retain", retain), ("holdout", holdout)]
-
-
-def _auc(high: Floats, low: Floats) -> float:
-    """Return the probability that one of `high` is above one of `low`, ties counted half."""
-    from scipy.stats import rankdata
-
-    n = len(high)
-    ranks = rankdata(np.concatenate([high, low]))
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(low)))
 
 
 def _logits(model: Callable[[Any], Any], x: Any) -> Floats:

@@ -132,7 +132,8 @@ class TreePassReader:
         if not self.fits(model):
             raise ValueError(
                 f"{type(model).__name__} cannot be read in tree passes: that needs full attention in every layer, a "
-                "plain cache of keys and values, and eager or sdpa attention; use verify='paths'"
+                "plain cache of keys and values, positions that can be given, and eager or sdpa attention; use "
+                "verify='paths'"
             )
         self.predictor, self.model, self.hidden = predictor, model, hidden
         self.pending, self.passes = [int(i) for i in ids], 0
@@ -146,11 +147,18 @@ class TreePassReader:
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Whether the model attends to everything, by a mask that can be given, and keeps plain keys and values."""
+        """Whether the model attends to everything, by a mask that can be given, and keeps plain keys and values.
+
+        Its positions must be given too: those that a model counts along the cache (ALiBi) are not those of a tree.
+        """
         from transformers import DynamicCache
         from transformers.cache_utils import DynamicLayer
 
+        asked = inspect.signature(model.forward).parameters
         given = getattr(model.config, "_attn_implementation", None) in ("eager", "sdpa")
+        given = given and {"attention_mask", "position_ids", "past_key_values"} <= set(asked)
+        given = given and not getattr(model.config, "alibi", False)
+        given = given and "local" not in (getattr(model.config, "attention_layers", None) or ())  # GPT-Neo's windows
         return given and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
     def laws(self, tokens: Sequence[int], parents: Sequence[int], nodes: Sequence[int]) -> Floats:

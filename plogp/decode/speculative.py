@@ -218,7 +218,8 @@ class SpeculativeDecoder(Controller):
     verify : {"auto", "tree", "paths"}
         "tree": one pass under a tree mask, transformers models with full attention only. "paths": path by path, any
         predictor (a chain is one reading). "auto" takes "tree" where the first pass agrees with the plain forward to
-        0.01 nats (0.3 in half precision), and says in the report what it took.
+        0.01 nats (0.3 in half precision) and while the text fits into the target's context, and says in the report
+        what it took.
 
     Examples
     --------
@@ -280,7 +281,7 @@ class SpeculativeDecoder(Controller):
         Decoding
             report: ``accepted`` (drafted tokens accepted in each round), ``mean_accepted``, ``tokens_per_pass``,
             ``rounds``, ``target_passes`` (readings of the target: one a round under a tree mask or for a chain),
-            ``drafted`` (nodes judged), ``verification`` ("tree" or "paths").
+            ``drafted`` (nodes judged), ``verification`` ("tree" or "paths", of the last round).
 
         Raises
         ------
@@ -300,9 +301,11 @@ class SpeculativeDecoder(Controller):
             room = max_new_tokens - (len(ids) - len(prompt))
             if room <= 0 or done:
                 break
-            tree = self._grow(draft, min(self.tree.depth, room - 1), ids, sampler, g)
+            depth = min(self.tree.depth, room - 1)
+            target = self._sliding(target, ids, depth)
+            tree = self._grow(draft, depth, ids, sampler, g)
             laws = target.laws(tree.tokens, tree.parents, range(ROOT, len(tree.tokens)))
-            if route == "auto":
+            if route == "auto" and isinstance(target, TreePassReader):
                 target, route, laws = self._checked(target, tree, laws, ids)
                 if route == "paths" and hasattr(self.draft, "reader"):
                     raise ValueError("this draft needs a target that is read in tree passes, and its passes disagree")
@@ -325,7 +328,7 @@ class SpeculativeDecoder(Controller):
             "rounds": rounds,
             "target_passes": target.passes,
             "drafted": drafted,
-            "verification": route,
+            "verification": "tree" if isinstance(target, TreePassReader) else "paths",
         }
         return Decoding(ids[len(prompt) :], np.array(logprob), report)
 
@@ -343,16 +346,39 @@ class SpeculativeDecoder(Controller):
             return SessionReader(self.target, prompt), "paths"
         return TreePassReader(self.target, prompt, hidden), self.verify
 
+    def _sliding(self, target: Reader, ids: Any, depth: int) -> Reader:
+        """Return the reader for the next round: path by path, behind a context that slides, where a tree is too long.
+
+        Raises
+        ------
+        ValueError
+            Where the text leaves the context of a target that must be read in tree passes.
+        """
+        longest = getattr(self.target, "max_length", None)
+        if longest is None or not isinstance(target, TreePassReader) or len(ids) + depth <= longest:
+            return target
+        if self.verify == "tree" or hasattr(self.draft, "reader"):
+            raise ValueError(
+                f"the text leaves the target's context of {longest} tokens, where a tree pass cannot follow; lower "
+                "max_new_tokens, or with a draft that is a Predictor use verify='auto'"
+            )
+        reader = SessionReader(self.target, ids)
+        reader.passes = target.passes
+        return reader
+
     def _checked(self, target: Reader, tree: _Draft, laws: Floats, ids: Any) -> tuple[Reader, str, Floats]:
         """Compare the first tree pass with a plain forward; read path by path where they disagree."""
         if not tree.tokens:
             return target, "auto", laws
-        deep = max(range(len(tree.tokens)), key=lambda i: len(path_to(i, tree.parents)))
-        path = np.array([tree.tokens[i] for i in path_to(deep, tree.parents)], np.int64)
-        plain, found = normalized(self.target.next(np.concatenate([ids, path]))), normalized(laws[deep + 1])
         half = any(p.element_size() < 4 for p in self.target.model.parameters())
-        shown = plain > -20
-        if np.abs(plain - found)[shown].max() <= (0.3 if half else 0.01):
+        depths = [len(path_to(i, tree.parents)) for i in range(len(tree.tokens))]
+        # The deepest node, and the one whose place in the pass is farthest from its place in the text.
+        worst = 0.0
+        for node in {int(np.argmax(depths)), int(np.argmax(np.arange(len(depths)) - depths))}:
+            path = np.array([tree.tokens[i] for i in path_to(node, tree.parents)], np.int64)
+            plain, found = normalized(self.target.next(np.concatenate([ids, path]))), normalized(laws[node + 1])
+            worst = max(worst, float(np.abs(plain - found)[plain > -20].max()))
+        if worst <= (0.3 if half else 0.01):
             return target, "tree", laws
         other = SessionReader(self.target, ids)
         return other, "paths", other.laws(tree.tokens, tree.parents, range(ROOT, len(tree.tokens)))

@@ -99,7 +99,7 @@ class CachedSession(Session):
         lm = self.lm
         more: dict[str, Any] = {"logits_to_keep": keep} if keep and "logits_to_keep" in lm.signature else {}
         ids = torch.tensor(tokens, device=lm.device)[None]
-        out = lm.call(ids, start=len(self._seen), cache=self._cache, caching=True, **more)
+        out = lm.call(ids, cache=self._cache, caching=True, **more)
         self._cache = lm.cache_of(out)
         self._seen.extend(tokens)
         return logits_of(out)[0]

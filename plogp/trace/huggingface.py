@@ -27,6 +27,8 @@ __all__ = ["HFPredictor", "load_model"]
 Tensor = Any
 Ids = npt.NDArray[np.int64]
 
+#: What the cap on the logits is called: by Gemma, RecurrentGemma, xLSTM.
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 #: Longest input of a model that names none.
 MAX_LENGTH = 2048
 #: How far a route may be from the plain forward pass, relative to 1 + the largest logit, by bytes of a number.
@@ -166,8 +168,15 @@ class HFPredictor(NetworkPredictor):
         for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx"):
             value = getattr(self._config, name, None)
             if isinstance(value, int) and value > 0:
-                return value
+                return value - self._first_place()
         return MAX_LENGTH
+
+    def _first_place(self) -> int:
+        """Return the row of the position table that a text's first token takes: not 0 where padding has a row."""
+        modules = self.model.named_modules()
+        table = next((m for n, m in modules if n.endswith("position_embeddings") and hasattr(m, "padding_idx")), None)
+        row: Any = getattr(table, "padding_idx", None)
+        return 0 if row is None else int(row) + 1
 
     def _find_head(self, scale: float | None, softcap: float | None) -> OutputHead | None:
         if self._out is None:
@@ -176,7 +185,8 @@ class HFPredictor(NetworkPredictor):
         if scale is None:
             scale = float(getattr(config, "logit_scale", None) or getattr(config, "lm_head_multiplier", None) or 1.0)
             scale /= float(getattr(config, "logits_scaling", None) or 1.0)
-        softcap = getattr(config, "final_logit_softcapping", None) if softcap is None else softcap
+        if softcap is None:
+            softcap = next((float(c) for c in (getattr(config, n, None) for n in SOFTCAPS) if c), None)
         weight: Any = getattr(self._out, "weight", None)
         bias: Any = getattr(self._out, "bias", None)
         plain = type(self._out) is torch.nn.Linear and weight is not None and weight.is_floating_point()
@@ -230,20 +240,16 @@ class HFPredictor(NetworkPredictor):
         ids: Tensor,
         mask: Tensor | None = None,
         *,
-        start: int = 0,
         cache: Any = None,
         caching: bool = False,
         **more: Any,
     ) -> Any:
-        """Run the model on ids (B, c) that stand behind `start` tokens; the mask is (B, start + c)."""
+        """Run the model on ids (B, c), behind those in the cache; the mask is (B, c)."""
         names = self.signature
         inputs: dict[str, Any] = {"input_ids": ids} if "input_ids" in names else {}
-        if mask is not None:
-            if "attention_mask" in names:
-                inputs["attention_mask"] = mask
-            if "position_ids" in names:
-                # Right padding: the positions of tokens are those without it.
-                inputs["position_ids"] = torch.arange(start, start + ids.shape[1], device=ids.device).expand(ids.shape)
+        # Padding is on the right, so the positions that a model counts by itself are right, from 0 or elsewhere.
+        if mask is not None and "attention_mask" in names:
+            inputs["attention_mask"] = mask
         if "use_cache" in names:
             inputs["use_cache"] = caching
         if cache is not None and self._cache_name is not None:
@@ -317,7 +323,7 @@ class HFPredictor(NetworkPredictor):
         else:
             cache: Any = None
             for at in range(0, n - 1, chunk):
-                out = self.call(ids[:, at : min(at + chunk, n - 1)], start=at, cache=cache, caching=True)
+                out = self.call(ids[:, at : min(at + chunk, n - 1)], cache=cache, caching=True)
                 cache = self.cache_of(out)
                 yield at, logits_of(out)[0]
 

@@ -20,7 +20,7 @@ __all__ = ["Gradients", "Head", "Plan", "Side", "derivatives", "reduced", "tile_
 
 Tensor = Any
 #: What a logit of -inf is raised to: finite, so that nothing becomes NaN, and still without probability.
-FLOOR = -1e18
+FLOOR = -(2.0**60)  # the same number in every precision
 #: Entries of a tile on a CPU, where it should stay in the cache.
 CACHED = 2**19
 #: Tiles alive at one time, with what a comparison or an argmax takes on its way.
@@ -191,10 +191,13 @@ def reduced(plan: Plan, sides: list[Side]) -> dict[str, Tensor]:
     parts = [_chunk(plan, sides, buffers, rows, place) for rows, place in plan.token_chunks()]
     found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     bad = ~(found["top"].abs() < -FLOOR) | ~found["mean"].isfinite() | ~found["spread"].isfinite()
+    whose = "logits"
+    if "q_top" in found and not bool(bad.any()):
+        bad, whose = ~(found["q_top"].abs() < -FLOOR), "reference's logits"
     if bool(bad.any()):
         row = int(bad.int().argmax())
         row = row if plan.kept is None else int(plan.kept[row])
-        raise ValueError(f"the logits of position {row} hold NaN or infinity, or bar every word")
+        raise ValueError(f"the {whose} of position {row} hold NaN or infinity, or bar every word")
     if "rank" in plan.wanted:
         for rows in found["unsure"].nonzero()[:, 0].split(plan.tokens):
             found["rank"][rows] = _ranks(plan, sides[0], buffers, rows)

@@ -266,6 +266,58 @@ def test_sliding_windows_are_read_path_by_path():
         SpeculativeDecoder(target, target, verify="tree").decode([1, 5], 3)
 
 
+def test_behind_the_end_of_the_context_the_text_is_read_path_by_path():
+    from plogp.trace import HFPredictor
+
+    def network(seed):
+        config = transformers.GPT2Config(
+            vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=16, initializer_range=0.4
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return HFPredictor(transformers.GPT2LMHeadModel(config).eval())
+
+    target, ids = network(0), [1, 5]
+    for _ in range(24):
+        ids.append(int(np.argmax(target.next(ids))))
+    run = SpeculativeDecoder(target, network(1), Tree(3, 3, 9), sample=False)
+    assert run.decode([1, 5], 12, eos=()).report["verification"] == "tree"
+    out = run.decode([1, 5], 24, eos=())
+    assert out.ids.tolist() == ids[2:]
+    assert out.report["verification"] == "paths"
+    with pytest.raises(ValueError, match="context of 16 tokens"):
+        SpeculativeDecoder(target, target, Tree(3, 3, 9), sample=False, verify="tree").decode([1, 5], 24, eos=())
+
+
+@pytest.mark.parametrize("family", ["Bloom", "Falcon", "Mpt", "OpenAIGPT", "GPTNeo"])
+def test_models_that_count_positions_themselves_are_read_path_by_path(family):
+    from plogp.trace import HFPredictor
+
+    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = {
+        "Bloom": lambda: transformers.BloomConfig(vocab_size=40, hidden_size=16, n_layer=1, n_head=2),
+        "Falcon": lambda: transformers.FalconConfig(**sizes, alibi=True, new_decoder_architecture=False),
+        "Mpt": lambda: transformers.MptConfig(vocab_size=40, d_model=16, n_layers=1, n_heads=2, expansion_ratio=2),
+        "OpenAIGPT": lambda: transformers.OpenAIGPTConfig(vocab_size=40, n_embd=16, n_layer=1, n_head=2),
+        "GPTNeo": lambda: transformers.GPTNeoConfig(
+            vocab_size=40, hidden_size=16, num_layers=1, num_heads=2, attention_types=[[["local"], 1]], window_size=6
+        ),
+    }[family]()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        head = "OpenAIGPTLMHeadModel" if family == "OpenAIGPT" else f"{family}ForCausalLM"
+        model = getattr(transformers, head)(config).eval()
+        for p in model.parameters():
+            p.data.mul_(8.0 if p.ndim > 1 else 1.0)
+    target = HFPredictor(model)
+    out = SpeculativeDecoder(target, MarkovLM.random(40, rng=0), Tree(3, 2, 6), sample=False).decode([1, 5], 8, eos=())
+    assert out.report["verification"] == "paths"
+    ids = [1, 5]
+    for _ in range(8):
+        ids.append(int(np.argmax(target.next(ids))))
+    assert out.ids.tolist() == ids[2:]
+
+
 def test_ends_stops_and_lengths():
     target = MarkovLM.random(6, 1.0, rng=0)
     run = SpeculativeDecoder(target, target, Tree(2, 3, 6), sample=False).decode

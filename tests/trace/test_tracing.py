@@ -102,7 +102,7 @@ def network(family: str):
 def plain(model, ids) -> np.ndarray:
     """Return log-probabilities in float64: row j is the law of token j + 1."""
     with torch.no_grad():
-        return model(torch.as_tensor(ids)[None]).logits[0].double().log_softmax(-1).numpy()
+        return model(torch.as_tensor(ids)[None], use_cache=False).logits[0].double().log_softmax(-1).numpy()
 
 
 def rows_of(log_p: np.ndarray, y) -> dict[str, np.ndarray]:
@@ -143,6 +143,40 @@ def test_every_field_is_that_of_a_plain_pass(family):
     np.testing.assert_allclose(t.topk_logprob, -np.sort(-log_p, axis=-1)[:, :3], atol=1e-5)
     assert t.meta["route"] == "head"
     assert t.meta["model_dtype"] == "float32"
+
+
+def test_positions_that_do_not_begin_at_0_are_the_models_own():
+    config = hf.RobertaConfig(**SIZES | {"pad_token_id": 1, "max_position_embeddings": 34}, is_decoder=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = hf.RobertaForCausalLM(config).eval()
+        for p in model.parameters():
+            if p.ndim > 1:
+                p.data.mul_(4.0)
+    lm = HFPredictor(model, bos_id=3)
+    assert lm.max_length == 32  # two rows of the table are for padding
+    texts = [np.random.default_rng(n).integers(4, V, n) for n in (31, 6, 17)]
+    t = trace(lm, texts, batch_size=3)
+    same(t, rows_of(np.concatenate([plain(model, [3, *ids])[:-1] for ids in texts]), np.concatenate(texts)))
+
+
+@pytest.mark.parametrize("name", ["RecurrentGemma", "xLSTM"])
+def test_a_cap_of_another_name_is_found(name):
+    sizes = {k: SIZES[k] for k in ("vocab_size", "hidden_size", "pad_token_id", "bos_token_id", "eos_token_id")}
+    if name == "xLSTM":
+        more = {"embedding_dim": 16, "num_hidden_layers": 1, "num_heads": 2, "chunk_size": 8}
+        config = hf.xLSTMConfig(**sizes, **more, output_logit_soft_cap=0.5)
+    else:
+        more = {"intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "lru_width": 16}
+        config = hf.RecurrentGemmaConfig(**sizes, **more, attention_window_size=8, logits_soft_cap=0.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = getattr(hf, f"{name}ForCausalLM")(config).eval()
+        model.get_output_embeddings().weight.data.mul_(8.0)
+    ids = sequences()[0]
+    t = trace(HFPredictor(model, bos_id=1), [ids])
+    assert t.meta["route"] == "head"
+    same(t, rows_of(plain(model, [1, *ids])[:-1], ids), tol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

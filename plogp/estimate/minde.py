@@ -44,12 +44,15 @@ class MINDE(ScoreEstimator):
     ----------
     kind : {"c", "j"}
         Noise x alone, or both.
+
+    Other Parameters
+    ----------------
     sigma : float, optional
         Standard deviation of the reference law; None: the difference inside.
     net : MaskedScore or NormalScore, optional
         A network to train further, or exact scores (then ``scale=None``, and no fit). By default a `MaskedScore`.
     sde : VPSDE, optional
-    steps, batch_size, lr, ema, schedule
+    steps, batch_size, lr, ema, schedule : int, int, float, float, str
         Of the training; Adam. The paper trains for 250 epochs of 100,000 samples at a constant rate; the defaults
         are for minutes on one core.
     width : int or "auto"

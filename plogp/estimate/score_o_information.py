@@ -64,11 +64,13 @@ class SOI(ScoreEstimator):
     ----------
     order : {1, 2}
         2 learns also the scores that `gradient` needs: m + m (m - 1) more.
-    sigma, net, sde, steps, batch_size, lr, ema, schedule, width, depth, mc_passes, times, scale, holdout, patience
-        As in `MINDE`. The authors use a transformer with the variables as tokens for the larger systems; ``net=``
-        takes one inside a `MaskedScore`.
-    device, rng, progress
-        As in `MINDE`.
+    steps : int
+    lr : float
+        Of the training.
+    **options
+        As in `MINDE`: `sigma`, `net`, `sde`, those of the training, `times`, `scale`, `device`, `rng`, `progress`. The
+        authors use a transformer with the variables as tokens for the larger systems; ``net=`` takes one inside a
+        `MaskedScore`.
 
     Attributes
     ----------

@@ -329,6 +329,8 @@ class UncertaintySuite:
     tau, t : float
         Of `snne` and `kernel_language_entropy`.
 
+    Notes
+    -----
     Negative similarities (cosines) count as 0 in the graph's measures: KLE, eccentricity and spectral sum.
 
     Examples

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from plogp.cli.generate import read_text
+from plogp.cli.trace import check_device
+
 __all__ = ["add", "run"]
 
 DEFAULT = "top-p,typical,top-h,min-p,mirostat"
@@ -61,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             raise ImportError("plogp[viz] is needed for --out, which plots: pip install 'plogp[viz]'")
     samplers = _samplers(args.samplers)
     prompts = _prompts(args.prompt, args.prompts)
+    check_device(args.device)
     from plogp.decode import compare_samplers
     from plogp.trace import load_model
 
@@ -120,7 +124,7 @@ def _samplers(text: str) -> dict[str, tuple[float, ...]]:
 
 
 def _prompts(given: list[str] | None, file: str | None) -> list[str]:
-    prompts = list(given or [])
+    prompts = [read_text(prompt, "--prompt") for prompt in given or []]
     if file is not None:
         try:
             lines = Path(file).read_text(encoding="utf-8").splitlines()

@@ -117,7 +117,7 @@ def output_file(source: Path, target: Path, force: bool) -> Iterator[IO[bytes]]:
     Raises
     ------
     ValueError
-        If `target` is the source, or is there and not to be replaced.
+        If `target` is the source, is there and not to be replaced, or its folder is not there.
     """
     if not source.is_file():
         raise ValueError(f"{source} is no file" if source.exists() else f"{source}: no such file")
@@ -128,6 +128,8 @@ def output_file(source: Path, target: Path, force: bool) -> Iterator[IO[bytes]]:
             raise ValueError(f"{target} is a directory; OUT is the file to write")
         if not force:
             raise ValueError(f"{target} exists; --force replaces it")
+    if not target.parent.is_dir():
+        raise ValueError(f"{target}: there is no folder {target.parent}")
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

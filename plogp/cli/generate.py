@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import json
 import math
 import sys
 from typing import TYPE_CHECKING, Any
+
+from plogp.cli.trace import check_device
 
 if TYPE_CHECKING:
     from plogp.decode.sampler import Entry, Sampler
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
     sampler = build_sampler(args)
-    prompt = read_text(args.prompt)
+    prompt = read_text(args.prompt, "--prompt")
+    check_device(args.device)
     from plogp.decode import generate
     from plogp.trace import load_model
 
@@ -98,13 +102,19 @@ def build_sampler(args: argparse.Namespace) -> Sampler | None:
     sampler: Sampler | None = None
     if args.sampler is None:
         if own or args.value is not None:
-            option = next(iter(own), "value").replace("_", "-")
-            raise ValueError(f"--{option} belongs to a sampler; name one with --sampler")
+            option = next(iter(own), "value")
+            _known(option, args.parser)
+            raise ValueError(f"--{option.replace('_', '-')} belongs to a sampler; name one with --sampler")
     else:
         key = args.sampler.lower().replace("_", "-")
         entry = SAMPLERS.get(key)
         if entry is not None:
-            own = _fitting(key, entry, own)
+            own = _fitting(key, entry, own, args.parser)
+            if args.value is not None and entry.parameter in own:
+                option = entry.parameter.replace("_", "-")
+                raise ValueError(f"--value and --{option} are the same for {key}; pass one of them")
+        elif key == "greedy" and (own or args.value is not None):
+            raise ValueError("greedy takes no parameter; --sampler top-k --k 3 draws from the three likeliest")
         sampler = get_sampler(key, args.value, **own)
     if args.temperature != 1.0:
         first = Temperature(args.temperature)
@@ -131,33 +141,59 @@ def _options(words: list[str]) -> dict[str, str]:
     return out
 
 
-def _fitting(key: str, entry: Entry, own: dict[str, str]) -> dict[str, Any]:
+def _known(option: str, parser: argparse.ArgumentParser) -> None:
+    """Refuse an option that no sampler has, as the parser would have done."""
+    from plogp.decode.sampler import SAMPLERS
+
+    names = {p for entry in SAMPLERS.values() for p in inspect.signature(entry.cls).parameters}
+    of_samplers = {"--" + p.replace("_", "-") for p in names}
+    wrong = "--" + option.replace("_", "-")
+    if wrong in of_samplers | {"--value"}:
+        return
+    near = difflib.get_close_matches(wrong, [*parser._option_string_actions, *of_samplers], n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(f"unrecognized arguments: {wrong}{hint}; see `{parser.prog} --help`")
+
+
+def _fitting(key: str, entry: Entry, own: dict[str, str], parser: argparse.ArgumentParser) -> dict[str, Any]:
     """Return the options as the sampler's parameters, or say which it has."""
     known = inspect.signature(entry.cls).parameters
     out: dict[str, Any] = {}
     for name, text in own.items():
         if name not in known:
+            _known(name, parser)
             options = ", ".join("--" + p.replace("_", "-") for p in known if p != "reference")
             raise ValueError(f"--{name.replace('_', '-')} is no option of {key}; it has {options}")
-        out[name] = _number(text, name)
+        out[name] = text if isinstance(known[name].default, str) else _number(text, name)
     return out
 
 
-def _number(text: str, name: str) -> int | float | str:
+def _number(text: str, name: str) -> int | float:
+    option = "--" + name.replace("_", "-")
     for kind in (int, float):
         try:
             value = kind(text)
         except ValueError:
             continue
         if not math.isfinite(value):
-            raise ValueError(f"--{name.replace('_', '-')} must be finite, got {text}")
+            raise ValueError(f"{option} must be finite, got {text}")
         return value
-    return text
+    raise ValueError(f"{option} must be a number, got {text!r}")
 
 
-def read_text(text: str) -> str:
+def read_text(text: str, option: str) -> str:
     """Return a prompt as given, or what stdin holds for ``-``."""
-    return sys.stdin.read() if text == "-" else text
+    if text == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{option} is not UTF-8 ({error.reason} at byte {error.start:,} of stdin)") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # A terminal hands over bytes that are no UTF-8 as lone surrogates.
+        raise ValueError(f"{option} is not UTF-8 (character {error.start:,})") from None
+    return text
 
 
 def _stats(out: Any, i: int) -> dict[str, Any]:

@@ -43,6 +43,8 @@ EPILOG = """examples:
   plogp report data.csv --target label      what each column says about the label
   plogp report before.parquet after.parquet what drifted, and is it more than noise
   plogp report essay.txt                    how predictable a text is, and whether a machine wrote it
+  plogp generate --prompt "The sea was" --sampler top-h
+  plogp compress essay.txt essay.plz        lossless, by a language model; decompress gives it back
   plogp measure JS --p "0.5 0.5" --q "0.9 0.1" --base 2
   plogp demo                                a report on real data, to see what it is
 
@@ -116,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = "" if error.filename is None else f"{error.filename}: "
         return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
     except (ValueError, TypeError, KeyError, ImportError) as error:
+        if isinstance(error, ImportError) and isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return _fail("interrupted", INTERRUPTED)  # an extension module that was being loaded
         return _fail(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error), BAD_INPUT)
     except Exception as error:
         words = f"unexpected {type(error).__name__}: {error} (a bug in plogp: please report it)"

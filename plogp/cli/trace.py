@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["add", "run"]
+__all__ = ["add", "check_device", "run"]
 
 
 def add(commands: Any) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not Path(args.corpus).exists():
         raise FileNotFoundError(2, "no such file or folder", args.corpus)
-    _check_device(args.device)
+    check_device(args.device)
     console = error_console()
     with waiting("loading the model"):
         model = load_model(args.model, device=args.device, dtype=args.dtype)
@@ -103,7 +103,8 @@ def _words(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here."""
     import torch
 
     try:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from plogp.measures.uncertainty import Estimate
 from plogp.report.representations import Row
 from plogp.report.texts import NamedText
-from plogp.report.words import shown
+from plogp.report.words import counted, shown
 from plogp.tables.frames import Frame
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class ScoreRow:
         Of passages with a p-value of at most 5 %: 5 % are expected of human text.
     passages, length : int
         How many, and their tokens.
+    auc : float
+        The best AUROC of the model's own text, sampled in several ways, against human text of this length; NaN where
+        there is no reference.
     """
 
     name: str
@@ -101,6 +104,7 @@ class ScoreRow:
     passages: int
     length: int
     what: str
+    auc: float = math.nan
 
 
 @dataclass(frozen=True, repr=False)
@@ -317,7 +321,7 @@ def _repetition(text: NamedText, t: Trace) -> Iterator[Row]:
     sample = shown(" ".join(documents[i][k : k + min(found.length, 80)].split()), 80)
     what = "Characters of the longest passage that occurs twice"
     what += "" if whole else f" in the first {MOST_SEARCHED:,}"
-    what += f": “{sample}”." if found.length > 1 else "."
+    what += f": “{sample}”." if found.length > 1 and sample else "."
     yield Row("longest repeat", _exact(found.length, "characters", text.n_chars, "exact"), what, "repetition")
 
 
@@ -368,23 +372,30 @@ def _token_bytes(one: Trace) -> Floats:
 
 
 def _surprising(t: Trace, places: Sequence[tuple[int, int]]) -> list[Passage]:
-    """The windows of most bits per byte, none overlapping another, the first words of a piece left out."""
+    """The windows of most bits per byte, each text once, none overlapping another, without the first words of a piece.
+
+    The model has seen nothing yet at those, so that a surprise there is not the text's.
+    """
     found = sorted(_windows(t, WINDOW, WINDOW // 4), key=lambda w: -w[3])
-    kept: list[tuple[int, int, int, float]] = []
+    kept: list[tuple[int, int, int]] = []
+    out: list[Passage] = []
+    shown_texts = set()
     for i, a, b, value in found:
-        if b - a < WINDOW // 2 or (a < WINDOW // 4 and len(t[i].ids) > 4 * WINDOW):
-            continue  # the model has seen nothing yet; a surprise there is not the text's
-        if all(i != j or b <= c or a >= d for j, c, d, _ in kept):
-            kept.append((i, a, b, value))
-        if len(kept) == MOST_WINDOWS:
+        if len(out) == MOST_WINDOWS:
             break
-    out = []
-    for i, a, b, value in kept:
+        if b - a < WINDOW // 2 or (a < WINDOW // 4 and len(t[i].ids) > 4 * WINDOW):
+            continue
+        if any(i == j and b > c and a < d for j, c, d in kept):
+            continue
+        kept.append((i, a, b))
         spans = _spans(t[i])
         words = _text(t[i])
         begin, end = _whole_words(words, int(spans[a, 0]), int(spans[b - 1, 1]))
         document, offset = places[i]
-        out.append(Passage(document + 1, offset + begin, words[begin:end], value))
+        said = words[begin:end].strip()
+        if said and said not in shown_texts:
+            shown_texts.add(said)
+            out.append(Passage(document + 1, offset + begin, words[begin:end], value))
     return out
 
 
@@ -492,23 +503,28 @@ def _scores(given: Traced, predictor: Any) -> tuple[list[ScoreRow], str, list[st
         if known:
             compared = human.test(t, score)
             values, p = compared.value, compared.p_value
-            found = [f"{human.power(score, length, s)['auc']['value']:.2f} ({s})" for s in human.samplings]
+            aucs = {s: float(human.power(score, length, s)["auc"]["value"]) for s in human.samplings}
+            found = [f"{auc:.2f} ({s})" for s, auc in aucs.items()]
             what += f" AUROC of the model's own text against human text: {', '.join(found)}."
+            best = max(aucs.values())
         else:
+            best = math.nan
             values, p = REGISTRY[score](t), np.full(len(passages), np.nan)
         n = len(values)
         error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
         why = {} if n > 1 else {"no_interval": "one passage"}
         e = Estimate(float(values.mean()), error, n, f"mean over passages of {length} tokens", "", diagnostics=why)
         whole = min(1.0, 2 * float(p.mean())) if n > 1 else float(p[0])
-        rows.append(ScoreRow(score, e, whole, float((p <= 0.05).mean()) if known else math.nan, n, length, what))
+        share = float((p <= 0.05).mean()) if known else math.nan
+        rows.append(ScoreRow(score, e, whole, share, n, length, what, best))
     rows.sort(key=lambda r: (math.isnan(r.p_value), r.p_value))
     if not known:
         note = (
             f"{name}: there are no reference scores of human text under {given.model}, so scores have no p-value; "
             "calibrate plogp.text.Detector on human text of the same kind."
         )
-        return rows, f"{len(passages)} passages of {length} tokens under {given.model}, without a reference.", [note]
+        words = f"{counted(len(passages), 'passage')} of {length} tokens under {given.model}, without a reference."
+        return rows, words, [note]
     return rows, _reference_words(human, length, len(passages)), []
 
 
@@ -516,9 +532,9 @@ def _reference_words(human: Any, length: int, passages: int) -> str:
     kinds = ", ".join(k for k in human.kinds if k != "all")
     n = human.record["human"]["all"][str(length)]["n"]
     return (
-        f"{passages:,} passages of {length} tokens, each compared with {n:,} human passages of that length ({kinds}; "
-        "English, none of them in the training set of the model). A p-value is the share of human text that looks at "
-        "least as machine-made or as well known to the model; at p ≤ 5 % five in a hundred human passages are flagged. "
-        "Text of another kind or language is outside the reference without a machine's help, and text of other "
-        "machines may be inside it: to judge them, calibrate plogp.text.Detector on human text of the same kind."
+        f"{counted(passages, 'passage')} of {length} tokens, each compared with {n:,} human passages of that length "
+        f"({kinds}; English, none of them in the training set of the model). A p-value is the share of human text that "
+        "looks at least as machine-made or as well known to the model; at p ≤ 5 % five in a hundred human passages are "
+        "flagged. Text of another kind or language is outside the reference without a machine's help, and text of "
+        "other machines may be inside it: to judge them, calibrate plogp.text.Detector on human text of the same kind."
     )

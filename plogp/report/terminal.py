@@ -17,7 +17,7 @@ from plogp.report.comparisons import Comparison
 from plogp.report.readings import Reading
 from plogp.report.representations import Geometry
 from plogp.report.text_comparison import TextComparison
-from plogp.report.text_words import reading_answer, text_comparison_answer
+from plogp.report.text_words import apart, reading_answer, text_comparison_answer
 from plogp.report.words import (
     beside,
     drift_answer,
@@ -206,14 +206,19 @@ def _reading(reading: Reading, unit: str) -> RenderableType:
     out = _said(reading_answer(reading))
     table = _Rows(("measure", "left"), ("value [95 %]", "right"), ("", "left"))
     for row in reading.rows:
-        table.add_row(Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"))
+        table.add_row(
+            Text(row.name + (f", {unit}" if row.value.unit == "nats" else "")),
+            _estimate(row.value, unit),
+            Text(row.what, style="dim"),
+        )
     out += [Padding(table, (1, 0, 0, 0))]
     if reading.scores:
         table = _Rows(
             ("score", "left"), ("mean [95 %]", "right"), ("p-value", "right"), ("passages beyond 5 %", "right")
         )
+        found = apart(reading)
         for s in reading.scores:
-            mark = "● " if s.p_value < 0.05 / len(reading.scores) else "  "
+            mark = "● " if s in found else "  "
             known = s.p_value == s.p_value
             p, share = (p_value(s.p_value), percent(s.share)) if known else ("–", "–")
             table.add_row(Text(mark + s.name), _estimate(s.value, unit), p, share)
@@ -230,5 +235,9 @@ def _text_comparison(comparison: TextComparison, unit: str) -> RenderableType:
     out = _said(text_comparison_answer(comparison))
     table = _Rows(("difference", "left"), ("value [95 %]", "right"), ("", "left"))
     for row in comparison.rows:
-        table.add_row(Text(row.name), _estimate(row.value, unit), Text(row.what, style="dim"))
+        table.add_row(
+            Text(row.name + (f", {unit}" if row.value.unit == "nats" else "")),
+            _estimate(row.value, unit),
+            Text(row.what, style="dim"),
+        )
     return Group(*out, Padding(table, (1, 0, 0, 0)), Text(f"p-value: {comparison.test}", style="dim"), Text(""))

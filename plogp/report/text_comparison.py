@@ -99,10 +99,10 @@ def compare_texts(first: Traced, second: Traced, decode: Any, *, seed: int = 0) 
     rows.append(Finding("token frequencies", js, what))
     similarity = face([a[i] for i in range(len(a))], [b[i] for i in range(len(b))]) if _long_enough(a, b) else {}
     for key, label, what in (
-        ("so", "spectral overlap", "FACE: overlap of the spectra of surprisal, 1 the same rhythm."),
-        ("corr", "spectral correlation", "FACE: Pearson correlation of the two spectra."),
+        ("SO", "spectral overlap", "FACE: overlap of the spectra of surprisal, 1 the same rhythm."),
+        ("CORR", "spectral correlation", "FACE: Pearson correlation of the two spectra."),
     ):
-        if key in similarity:
+        if similarity:
             rows.append(Finding(label, similarity[key], what))
 
     def statistic(labels: Any, counts: Any) -> float:

@@ -13,7 +13,7 @@ from plogp.report import figures
 from plogp.report.cells import cell, common_axis, dotted
 from plogp.report.readings import Reading, Token
 from plogp.report.text_comparison import TextComparison
-from plogp.report.words import number, p_value, percent, shown
+from plogp.report.words import counted, number, p_value, percent, shown
 
 __all__ = ["comparison", "readings"]
 
@@ -30,13 +30,14 @@ def readings(parts: Sequence[Reading], unit: str) -> dict[str, Any]:
         first = next(r for r in found if r is not None)
         cells = [cell(r.value if r else None, unit) for r in found]
         whats = [r.what for r in found if r]
-        rows.append({"name": name, "section": first.section, "cells": cells, "what": " ".join(dict.fromkeys(whats))})
+        section = first.section + (f", {unit}" if first.value.unit == "nats" else "")
+        rows.append({"name": name, "section": section, "cells": cells, "what": " ".join(dict.fromkeys(whats))})
     return {
         "heading": "The texts" if len(parts) > 1 else "The text",
         "lead": "; ".join(
-            f"{shown(g.source, 60)}: {g.n_chars:,} characters"
+            f"{shown(g.source, 60)}: {counted(g.n_chars, 'character')}"
             + (f" in {g.documents:,} documents" if g.documents > 1 else "")
-            + f", of which {g.model} read {g.read_chars:,} ({g.tokens:,} tokens)"
+            + f", of which {g.model} read {g.read_chars:,} ({counted(g.tokens, 'token')})"
             for g in parts
         )
         + ".",
@@ -88,7 +89,7 @@ def _text(g: Reading, unit: str, named: bool) -> dict[str, Any]:
                 "p_sort": "" if math.isnan(s.p_value) else f"{s.p_value:.6g}",
                 "share": "–" if math.isnan(s.share) else percent(s.share),
                 "share_sort": "" if math.isnan(s.share) else f"{s.share:.6g}",
-                "passages": f"{s.passages:,}",
+                "passages": counted(s.passages, "passage"),
                 "what": s.what,
             }
             for s in g.scores
@@ -102,7 +103,7 @@ def _text(g: Reading, unit: str, named: bool) -> dict[str, Any]:
             for p in g.surprising
         ],
         "map": _map(g.tokens_drawn, unit),
-        "drawn": f"{len(g.tokens_drawn):,}",
+        "drawn": counted(len(g.tokens_drawn), "token"),
         "all_drawn": len(g.tokens_drawn) >= g.tokens,
     }
 

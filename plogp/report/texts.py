@@ -114,10 +114,22 @@ def open_text(argument: Any, role: str = "text", text_field: str | None = None) 
                 f"looked for: {', '.join(TEXT_FIELDS)}"
             )
         return _named(str(path), _documents(path, name), path, name)
-    return _named(str(path), [_read(path)], path, None)
+    out = _named(str(path), [_read(path)], path, None)
+    if b"\r\n" in _bytes(path, 2**20):
+        out.notes.append(f"{path}: its lines end in CR LF, which were read as LF.")
+    return out
 
 
 def _named(name: str, documents: list[str], path: Path | None, text_field: str | None) -> NamedText:
+    for i, document in enumerate(documents, 1):
+        try:
+            document.encode()
+        except UnicodeEncodeError as error:
+            code = ord(document[error.start])
+            raise ValueError(
+                f"{name}: document {i:,} holds half of a character (the lone surrogate U+{code:04X}, at character "
+                f"{error.start:,}); tokenizers read none, so replace it first"
+            ) from None
     kept = [d for d in documents if d.strip()]
     if not kept:
         raise ValueError(f"{name}: it holds no text")
@@ -165,7 +177,7 @@ def _read(path: Path) -> str:
         ) from error
     if "\0" in text:
         raise ValueError(f"{path}: it holds NUL characters, so it is not text")
-    # Lines end as Python reads them, whatever system wrote the file.
+    # Lines end as Python reads them, whatever system wrote the file; `open_text` says so.
     return text.replace("\r\n", "\n")
 
 

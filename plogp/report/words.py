@@ -101,6 +101,15 @@ def p_value(p: float | None) -> str:
     return "< 1e-16" if p < 1e-16 else f"{p:.2g}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "passage"), counted(1200, "passage")
+    ('1 passage', '1,200 passages')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """Return a share in per cent: two significant digits below 10 %, else whole.
 

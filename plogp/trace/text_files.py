@@ -61,12 +61,12 @@ def _file(path: Path, field: str) -> Iterator[str]:
     if kind == ".parquet":
         yield from _rows(path, field)
     elif kind == ".jsonl":
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig") as lines:
             for number, line in enumerate(_decoded(lines, path), 1):
                 if line.strip():
                     yield _json_text(line, field, f"{path}:{number}")
     elif kind in TEXT_FILES:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             yield "".join(_decoded(file, path))
     else:
         raise ValueError(f"{path}: expected a {', '.join(TEXT_FILES)}, .jsonl or .parquet file, or a folder of them")
@@ -87,7 +87,13 @@ def _json_text(line: str, field: str, where: str) -> str:
     if not isinstance(row, dict) or not isinstance(row.get(field), str):
         known = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
         raise ValueError(f"{where}: no text in field {field!r} (it has {known or 'no fields'}); name the field")
-    return str(row[field])
+    text: str = row[field]
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(text[error.start]):04X}"
+        raise ValueError(f"{where}: field {field!r} holds half of a character ({half}); replace it first") from None
+    return text
 
 
 def _rows(path: Path, field: str) -> Iterator[str]:

@@ -57,6 +57,8 @@ def test_prompts_from_a_file_and_json(tmp_path, capsys):
         (["--samplers", "top-p=1.5"], "mass must lie"),
         (["--samplers", "top-p,top-p"], "names top-p twice"),
         (["--samplers", ","], "at least one name"),
+        (["--prompt", "a\udcff"], "--prompt is not UTF-8"),
+        (["--device", "nowhere"], "device 'nowhere' is not there"),
         (["--ngram", "0"], "--ngram must be at least 1"),
         (["--max-new-tokens", "2"], "too short for 4-grams"),
         (["--prompts", "/no/such/file"], "No such file"),

@@ -78,6 +78,8 @@ def test_refusals_leave_nothing(model: str, tmp_path: Path, capsys: pytest.Captu
     refused(["compress", str(tmp_path / "no"), str(out), *with_model], "No such file", capsys)
     refused(["compress", str(tmp_path), str(out), *with_model], "is no file", capsys)
     refused(["compress", str(source), str(out), *with_model, "--window", "0"], "window", capsys)
+    nowhere = tmp_path / "none" / "out"
+    refused(["compress", str(source), str(nowhere), *with_model], f"there is no folder {nowhere.parent}", capsys)
     refused(["compress", str(source), str(out), "--model", str(tmp_path / "none")], "no folder with a model", capsys)
     refused(["decompress", str(source), str(out), *with_model], "no stream", capsys)
     refused(["decompress", str(packed), str(out), *with_model, "--dtype", "float64"], "another model", capsys)

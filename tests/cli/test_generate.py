@@ -75,7 +75,7 @@ def test_the_prompt_from_stdin_and_greedy(capsys, monkeypatch):
         (["--sampler", "top-h", "--mass", "0.3"], "--mass is no option of top-h; it has --alpha"),
         (["--sampler", "top-h", "--alpha", "7"], "alpha must lie"),
         (["--sampler", "top-h", "--alpha"], "--alpha needs a value"),
-        (["--sampler", "top-h", "--alpha", "much"], "alpha must be a number"),
+        (["--sampler", "top-h", "--alpha", "much"], "--alpha must be a number, got 'much'"),
         (["--alpha", "0.4"], "--alpha belongs to a sampler"),
         (["--value", "0.4"], "--value belongs to a sampler"),
         (["--temperature", "0"], "temperature must be positive"),
@@ -83,6 +83,14 @@ def test_the_prompt_from_stdin_and_greedy(capsys, monkeypatch):
         (["--num-samples", "-1"], "--num-samples must be at least 1"),
         (["--seed", "-1"], "--seed must not be negative"),
         (["hello"], "the prompt is given with --prompt"),
+        (["--sampler", "top-p", "--mass", "abc"], "--mass must be a number, got 'abc'"),
+        (["--sampler", "greedy", "--value", "3"], "greedy takes no parameter"),
+        (["--sampler", "greedy", "--k", "3"], "greedy takes no parameter"),
+        (["--sampler", "top-p", "--value", "0.5", "--mass", "0.7"], "--value and --mass are the same"),
+        (["--max-tokens", "4"], "did you mean --max-new-tokens?"),
+        (["--sampler", "top-p", "--sead", "4"], "did you mean --seed?"),
+        (["--prompt", "a\udcff"], "--prompt is not UTF-8"),
+        (["--device", "nowhere"], "device 'nowhere' is not there"),
     ],
 )
 def test_mistakes_are_one_line(argv, words, capsys):

@@ -119,3 +119,17 @@ def test_help_imports_no_room_and_is_quick():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert out.stderr.strip() == b"[]"
     assert time.perf_counter() - start < 5
+
+
+def test_an_interrupt_while_a_library_loads(monkeypatch, capsys):
+    from plogp.cli import papers
+
+    def interrupted(args):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as stop:
+            raise ImportError("initialization failed") from stop
+
+    monkeypatch.setattr(papers, "run", interrupted)
+    assert main(["papers"]) == 130
+    assert capsys.readouterr().err == "plogp: interrupted\n"

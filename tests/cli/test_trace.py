@@ -99,3 +99,11 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, model, monkeypatch):
     monkeypatch.setattr("plogp.trace.corpus.trace", stopped)
     assert main(["trace", str(tmp_path / "a.txt"), "--model", str(model), "--out", str(tmp_path / "out")]) == 130
     assert "goes on from there" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_half_a_character_is_named(tmp_path):
+    from plogp.trace.text_files import documents
+
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n{"text": "a\\ud800b"}\n')
+    with pytest.raises(ValueError, match=r"a.jsonl:2: field 'text' holds half of a character .U.D800"):
+        list(documents(tmp_path / "a.jsonl", "text"))

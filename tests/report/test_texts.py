@@ -1,6 +1,7 @@
 """The report on texts: what is read, what is said, and that nothing hostile gets through."""
 
 import bz2
+import dataclasses
 import gzip
 import json
 import lzma
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from plogp.cli import main
+from plogp.measures.uncertainty import Estimate
 from plogp.report import UnsupportedInputError, report
 from plogp.report.document import schema
-from plogp.report.readings import MOST_CHARS, PASSAGE_CHARS, passages_of
+from plogp.report.readings import MOST_CHARS, PASSAGE_CHARS, ScoreRow, passages_of
+from plogp.report.text_words import apart
 from plogp.report.texts import is_text, open_text
 
 # The first paragraphs of two books whose authors died long ago.
@@ -73,6 +76,7 @@ def test_marks_and_line_ends(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffone\r\ntwo".encode("utf-8"))
     assert open_text(path).documents == ["one\ntwo"]
+    assert "CR LF" in open_text(path).notes[-1]
     path.write_bytes("one".encode("utf-16"))
     assert open_text(path).documents == ["one"]
 
@@ -189,6 +193,23 @@ def test_short_and_strange_texts():
         assert r.html
 
 
+def test_half_a_character_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "A lone surrogate: \ud800, and more words after it."}) + "\n")
+    with pytest.raises(ValueError, match=r"document 1 holds half of a character .*U.D800"):
+        report(path)
+
+
+def test_one_is_singular_and_a_repeated_passage_is_shown_once():
+    r = report([AUSTEN])
+    assert "1 passages" not in r.html
+    assert "surprisal, nats" in r.html
+    (repeated,) = report([AUSTEN * 4]).texts
+    texts = [p.text.strip() for p in repeated.surprising]
+    assert len(texts) > 1
+    assert len(set(texts)) == len(texts)
+
+
 def test_two_texts(tmp_path):
     first, second = tmp_path / "a.txt", tmp_path / "b.md"
     first.write_text("\n".join([AUSTEN] * 4))
@@ -198,7 +219,8 @@ def test_two_texts(tmp_path):
     (c,) = r.document["text_comparisons"]
     assert c["found"]
     assert c["p_value"] < 0.05
-    assert {"bits per byte", "token frequencies"} <= {e["name"] for e in c["estimates"]}
+    names = {"bits per byte", "token frequencies", "spectral overlap", "spectral correlation"}
+    assert names <= {e["name"] for e in c["estimates"]}
     assert [t["source"] for t in r.document["texts"]] == [str(first), str(second)]
     same = report(first, first)
     assert not same.document["text_comparisons"][0]["found"]
@@ -244,3 +266,17 @@ def test_a_bad_text_leaves_one_line_and_no_files(tmp_path, capsys):
     assert shown.err.count("\n") == 1
     assert "not UTF-8" in shown.err
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_without_power_do_not_hide_those_that_tell():
+    def row(name, p, auc):
+        return ScoreRow(
+            name, Estimate(0.0, None, 6, "mean", diagnostics={"no_interval": "a test"}), p, 1.0, 6, 256, "", auc
+        )
+
+    (reading,) = report([AUSTEN]).texts
+    useless = [row(f"useless {i}", 0.5, 0.5) for i in range(6)]
+    telling = [row("good", 0.0082, 0.99), row("fair", 0.05, 0.95)]
+    found = apart(dataclasses.replace(reading, scores=[*telling, *useless]))
+    assert [s.name for s in found] == ["good"]  # 0.0082 < 0.05 / 2
+    assert apart(dataclasses.replace(reading, scores=[row("one", 0.0082, 0.5), *useless])) == []  # 0.05 / 7

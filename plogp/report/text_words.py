@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from plogp.report.readings import Reading, ScoreRow
+from plogp.report.readings import Reading
 from plogp.report.text_comparison import TextComparison
+from plogp.report.text_scores import ScoreRow
 from plogp.report.words import beside, counted, interval, number, p_value, shown
 
 __all__ = ["apart", "asked", "reading_answer", "text_comparison_answer"]

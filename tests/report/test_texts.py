@@ -14,7 +14,8 @@ from plogp.cli import main
 from plogp.measures.uncertainty import Estimate
 from plogp.report import UnsupportedInputError, report
 from plogp.report.document import schema
-from plogp.report.readings import MOST_CHARS, PASSAGE_CHARS, ScoreRow, passages_of
+from plogp.report.readings import MOST_CHARS, PASSAGE_CHARS, passages_of
+from plogp.report.text_scores import ScoreRow
 from plogp.report.text_words import apart
 from plogp.report.texts import is_text, open_text
 

@@ -76,7 +76,8 @@ def repeats_less_than_top_p_of_equal_mass(seed: int = 0) -> Result:
         wins == 10,
         baseline={name: float(np.mean(v)) for name, v in shares.items() if name.startswith("top-p")},
         details={"by seed": shares, "won of 10": wins},
-        note="At equal mass only: typical sampling of mass 0.2 keeps rarer tokens than top-p of mass 0.2. Against a "
+        note="At equal mass only: typical sampling of mass 0.2 keeps rarer tokens than top-p of mass 0.2. The cycle's "
+        "weight is 0.4: at 0.5 top-p of that mass was deterministic, and the comparison empty. Against a "
         "top-p tuned to the same mean surprisal, see the next claim.",
     )
 

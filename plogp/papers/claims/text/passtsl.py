@@ -48,7 +48,8 @@ def guess_numbers_match_the_exact_ranks(seed: int = 0) -> Result:
         "all within 3.5 standard errors, at least 90 % of intervals cover",
         max(away) <= 3.5 and float(np.mean(covered)) >= 0.9,
         details={"largest, in standard errors": max(away)},
-        note="The questions share one set of draws, so their errors go together.",
+        note="The questions share one set of draws, so their errors go together: 3.5 and not 3 standard errors are "
+        "allowed for the worst of them.",
     )
 
 

@@ -75,7 +75,7 @@ def fewer_tokens_at_equal_accuracy(seed: int = 0) -> Result:
         min(saved) >= 0.15 and min(gap) >= -1 and max(shuffled) < -2 and max(curves) < 0.01,
         baseline={"accuracy difference with a shuffled probe": shuffled},
         details={"p-value of the U shape": curves},
-        note="A synthetic world with the U shape built in: it checks the router, not the paper's finding on models. The "
-        "world (noise, centre of the U, clustered difficulty, luck paired between strategies) was set after three "
+        note="A synthetic world with the U shape built in: it checks the router, not the paper's finding on models. "
+        "The world (noise, centre of the U, clustered difficulty, luck paired between strategies) was set after three "
         "others in which the criterion was missed.",
     )

@@ -130,6 +130,6 @@ def a_benchmark_is_read_off_the_map(seed: int = 0) -> Result:
         all(a > b for a, b in zip(on_map, on_mean)) and min(on_map) > 0.7,
         baseline={"r of the mean log-likelihood": max(on_mean)},
         details={"map": on_map, "mean": on_mean},
-        note="0.96 is the paper's, for the mean of several benchmarks and 1,018 models; here 150 chains of 60 words and "
-        "one task. With 80 chains of 30 words the map did not beat the mean in one seed (0.785 against 0.799).",
+        note="0.96 is the paper's, for the mean of several benchmarks and 1,018 models; here 150 chains of 60 words, "
+        "and one task. With 80 chains of 30 words the map did not beat the mean in one seed (0.785 against 0.799).",
     )
